@@ -1,0 +1,53 @@
+# `make demo` and `make test` need Python 3.11 or newer and make; each sets up all the rest in .venv.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+CODE   := meshflow_prefect flows tests benchmarks demo
+
+# Without .pyc files every process start, and so every wake of a run, costs twice as much.
+unexport PYTHONDONTWRITEBYTECODE
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check live bench lock clean
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+install: $(READY) ## set up .venv: the pinned requirements and this package
+
+$(READY): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else \
+	  f"Python 3.11 or newer is needed, $(PYTHON) is {v[0]}.{v[1]}. Try: make PYTHON=python3.12 …")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: install ## see a real suspension: a server, a worker, the emulator, and one batch
+	@$(BIN)/python -m demo
+
+test: install ## run every test
+	$(BIN)/python -m pytest
+
+check: install ## format, lint, strict types, duplicates of code
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/mypy
+	$(BIN)/pylint --disable=all --enable=duplicate-code --min-similarity-lines=8 \
+	  --ignore-imports=yes --ignore-signatures=yes --score=no meshflow_prefect
+
+live: install ## two tiny requests to the real API, where ANTHROPIC_API_KEY is set
+	@$(BIN)/python -m demo.live
+
+bench: install ## one job through the SDK's loop, our client and our flow, side by side
+	$(BIN)/python -m benchmarks.direct_call
+
+lock: ## compile requirements.txt anew (needs uv)
+	uv pip compile --universal --python-version 3.11 --group dev pyproject.toml --generate-hashes \
+	  --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
+	  --upgrade --quiet --output-file requirements.txt
+
+clean: ## remove what the other targets made
+	rm -rf $(VENV) dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,1 @@
+"""`make demo`: one batch through a real suspension, told as it happens."""

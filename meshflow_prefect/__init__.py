@@ -1,0 +1,75 @@
+"""Anthropic's Message Batches as Prefect tasks and a flow that suspends while it waits."""
+
+from __future__ import annotations
+
+from importlib import import_module, metadata
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from meshflow_prefect.client import AnthropicBatchClient
+    from meshflow_prefect.credentials import AnthropicCredentials
+    from meshflow_prefect.errors import (
+        ApiUnavailableError,
+        BatchNotEndedError,
+        BatchNotFoundError,
+        BatchTooLargeError,
+        BatchWaitTimeoutError,
+        CredentialsError,
+        InvalidRequestError,
+        MeshflowError,
+        RateLimitedError,
+        ResultsUnavailableError,
+        SubmissionRefusedError,
+        SubmissionUnknownError,
+    )
+    from meshflow_prefect.flows import batch_agent_tasks
+    from meshflow_prefect.models import BatchJob, BatchRequest, BatchResult
+    from meshflow_prefect.pricing import set_price, total_cost
+    from meshflow_prefect.tasks import cancel_batch, collect_results, poll_batch, submit_batch
+
+__version__ = metadata.version("meshflow-prefect")
+
+__all__ = [
+    "AnthropicBatchClient",
+    "AnthropicCredentials",
+    "ApiUnavailableError",
+    "BatchJob",
+    "BatchNotEndedError",
+    "BatchNotFoundError",
+    "BatchRequest",
+    "BatchResult",
+    "BatchTooLargeError",
+    "BatchWaitTimeoutError",
+    "CredentialsError",
+    "InvalidRequestError",
+    "MeshflowError",
+    "RateLimitedError",
+    "ResultsUnavailableError",
+    "SubmissionRefusedError",
+    "SubmissionUnknownError",
+    "batch_agent_tasks",
+    "cancel_batch",
+    "collect_results",
+    "poll_batch",
+    "set_price",
+    "submit_batch",
+    "total_cost",
+]
+
+_ROOMS = ("errors", "models", "pricing", "client", "credentials", "tasks", "flows")
+"""Where the names live, the rooms that are cheap to import first."""
+
+
+def __getattr__(name: str) -> Any:
+    # Prefect imports this package at its own start (the `prefect.collections` entry point), so a
+    # room is opened only when somebody asks for what is in it.
+    if name in __all__:
+        for room in _ROOMS:
+            module = import_module(f"{__name__}.{room}")
+            if hasattr(module, name):
+                return getattr(module, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

@@ -1,0 +1,134 @@
+"""The SDK's errors → ours: what the API answered, and what the caller can do next."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from meshflow_prefect.errors import (
+    ApiUnavailableError,
+    BatchNotFoundError,
+    CredentialsError,
+    MeshflowError,
+    RateLimitedError,
+    SubmissionRefusedError,
+    SubmissionUnknownError,
+)
+
+if TYPE_CHECKING:
+    import anthropic
+
+_T = TypeVar("_T")
+
+
+async def asked(
+    call: Callable[[], Awaitable[_T]], explain: Callable[[anthropic.APIError], MeshflowError]
+) -> _T:
+    """Make one call and turn the SDK's errors into ours."""
+    import anthropic
+
+    try:
+        return await call()
+    except anthropic.APIError as error:
+        failure = explain(error)
+    except anthropic.AnthropicError as error:
+        failure = CredentialsError(str(error))
+    except TypeError as error:
+        # The SDK's way to say that it found no key anywhere.
+        if "authentication" not in str(error):
+            raise
+        failure = CredentialsError(
+            "No API key: set ANTHROPIC_API_KEY, pass `api_key`, or use an AnthropicCredentials "
+            "block."
+        )
+    # Raised out here, so that the SDK's exception, whose request holds the key, is not chained.
+    raise failure
+
+
+def about(batch_id: str) -> Callable[[anthropic.APIError], MeshflowError]:
+    """Return how errors of calls about one batch are explained."""
+
+    def explain(error: anthropic.APIError) -> MeshflowError:
+        import anthropic
+
+        facts: dict[str, Any] = {"batch_id": batch_id, **_facts(error)}
+        if isinstance(error, anthropic.NotFoundError):
+            return BatchNotFoundError(
+                f"Batch {batch_id!r}: {_said(error)}. Check the id, and that the key belongs to "
+                "the workspace in which the batch was made.",
+                **facts,
+            )
+        return _refused_key(error) or (
+            ApiUnavailableError(f"Batch {batch_id!r}: could not ask: {_said(error)}.", **facts)
+            if _passing(error)
+            else MeshflowError(f"Batch {batch_id!r}: {_said(error)}.", **facts)
+        )
+
+    return explain
+
+
+def create_failure(error: anthropic.APIError) -> MeshflowError:
+    """Tell a create that was certainly refused from one whose outcome is not known."""
+    import anthropic
+
+    facts = _facts(error)
+    if (refused := _refused_key(error)) is not None:
+        return refused
+    if isinstance(error, anthropic.RateLimitError | anthropic.OverloadedError):
+        return RateLimitedError(f"No batch was made: {_said(error)}.", **facts)
+    if isinstance(error, anthropic.APIStatusError) and error.status_code < 500:
+        return SubmissionRefusedError(f"No batch was made: {_said(error)}.", **facts)
+    return SubmissionUnknownError(
+        f"The create call was sent and its answer is not known ({_said(error)}): there may be a "
+        "batch, and it would be billed. It is not sent again. Look for it with `list`, compare the "
+        "number of requests and the time, and collect it by its id.",
+        **facts,
+    )
+
+
+def _refused_key(error: anthropic.APIError) -> MeshflowError | None:
+    import anthropic
+
+    if isinstance(error, anthropic.AuthenticationError | anthropic.PermissionDeniedError):
+        return CredentialsError(
+            f"Anthropic refused the key: {_said(error)}. Check the AnthropicCredentials block or "
+            "ANTHROPIC_API_KEY.",
+            **_facts(error),
+        )
+    return None
+
+
+def _passing(error: anthropic.APIError) -> bool:
+    """Whether asking again later may work."""
+    import anthropic
+
+    if not isinstance(error, anthropic.APIStatusError):
+        return True
+    return error.status_code in (408, 409, 429) or error.status_code >= 500
+
+
+def _facts(error: anthropic.APIError) -> dict[str, Any]:
+    import anthropic
+
+    if not isinstance(error, anthropic.APIStatusError):
+        return {"status_code": None}
+    wait = error.response.headers.get("retry-after")
+    return {
+        "status_code": error.status_code,
+        "request_id": error.request_id,
+        "retry_after": float(wait) if wait and wait.replace(".", "", 1).isdigit() else None,
+    }
+
+
+def _said(error: anthropic.APIError) -> str:
+    """Return what the API answered: the status, the kind of error, and its message."""
+    import anthropic
+
+    if not isinstance(error, anthropic.APIStatusError):
+        return error.message.rstrip(".")
+    body: Any = error.body
+    told = body.get("error") if isinstance(body, dict) else None
+    if not isinstance(told, dict):
+        return f"{error.status_code}: {error.message.rstrip('.')}"
+    kind, message = told.get("type", "error"), told.get("message", error.message)
+    return f"{error.status_code} {kind}: {str(message).rstrip('.')}"

@@ -1,0 +1,155 @@
+"""`meshflow-prefect …`: look after batches from a terminal, and run the emulator."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any, Literal, NoReturn
+
+import orjson
+from cyclopts import App, Parameter
+
+from meshflow_prefect import __version__
+from meshflow_prefect.client import AnthropicBatchClient
+from meshflow_prefect.errors import MeshflowError
+from meshflow_prefect.models import BatchJob
+
+app = App(
+    name="meshflow-prefect",
+    help="Anthropic's message batches: look at them, cancel them, emulate them.",
+    version=__version__,
+)
+
+
+@app.command(name="list")
+def list_batches(*, limit: int = 20) -> None:
+    """Show the newest batches of the key's workspace.
+
+    Parameters
+    ----------
+    limit
+        How many to show, at most.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    async def read() -> list[BatchJob]:
+        async with AnthropicBatchClient() as client:
+            return await client.list(limit)
+
+    table = Table("batch", "status", "requests", "succeeded", "created", "ended")
+    for job in _done(read()):
+        table.add_row(
+            job.batch_id,
+            job.status,
+            f"{job.total:,}",
+            f"{job.request_counts['succeeded']:,}",
+            f"{job.created_at:%F %R}",
+            f"{job.ended_at:%F %R}" if job.ended_at else "",
+        )
+    Console().print(table)
+
+
+@app.command
+def status(batch_id: str) -> None:
+    """Print a batch as JSON."""
+
+    async def read() -> BatchJob:
+        async with AnthropicBatchClient() as client:
+            return await client.status(batch_id)
+
+    _print_json(_done(read()).to_dict())
+
+
+@app.command
+def results(batch_id: str) -> None:
+    """Print the results of an ended batch, one JSON object a line, in the API's order."""
+
+    async def read() -> None:
+        async with AnthropicBatchClient() as client:
+            async for result in client.iter_results(batch_id):
+                _print_json(result.to_dict())
+
+    _done(read())
+
+
+@app.command
+def cancel(batch_id: str) -> None:
+    """Ask Anthropic to stop a batch. What was processed before is kept, and billed."""
+
+    async def ask() -> bool:
+        async with AnthropicBatchClient() as client:
+            return await client.cancel(batch_id)
+
+    print("canceling" if _done(ask()) else "It had already ended.")
+
+
+@app.command
+def emulator(
+    *,
+    port: int = 8484,
+    batch_seconds: float = 20.0,
+    clock: Literal["real", "stepped"] = "real",
+    speed: float = 1.0,
+    directory: Path | None = None,
+    api_key: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+) -> None:
+    """Run the Message Batches API on this machine's loopback, for tests and demos.
+
+    Parameters
+    ----------
+    port
+        Where to listen; 0 takes a free port.
+    batch_seconds
+        How long a batch takes, in emulated seconds.
+    clock
+        `real` moves by itself, `stepped` only when told over HTTP.
+    speed
+        Emulated seconds in one second of a real clock.
+    directory
+        Where to keep batches. Left out, they are gone when the emulator ends.
+    api_key
+        The only keys to accept. Left out, any key is accepted.
+    """
+    from meshflow_prefect.emulator import EmulatorSettings, serve
+
+    try:
+        settings = EmulatorSettings(
+            port=port,
+            batch_seconds=batch_seconds,
+            clock=clock,
+            speed=speed,
+            directory=directory,
+            api_keys=api_key,
+        )
+    except ValueError as error:
+        _fail(error)
+    serve(settings)
+
+
+def main() -> None:
+    """Run the command line. Errors are one line on standard error, with exit code 1."""
+    app()
+
+
+def _done(work: Coroutine[Any, Any, Any]) -> Any:
+    try:
+        return asyncio.run(work)
+    except MeshflowError as error:
+        _fail(error)
+
+
+def _fail(error: Exception) -> NoReturn:
+    print(error, file=sys.stderr)
+    raise SystemExit(1)
+
+
+def _print_json(value: dict[str, Any]) -> None:
+    sys.stdout.buffer.write(orjson.dumps(value) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    main()

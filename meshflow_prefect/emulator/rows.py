@@ -1,0 +1,85 @@
+"""The results of a batch: one line for each request, written as they are read."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import Any, BinaryIO
+
+import orjson
+
+from meshflow_prefect.emulator.batches import Batch
+from meshflow_prefect.emulator.replies import reply_to
+from meshflow_prefect.emulator.store import REQUESTS, Row, Store
+from meshflow_prefect.emulator.tokens import CachedTokens
+from meshflow_prefect.emulator.usage import Spend
+from meshflow_prefect.emulator.validation import Problem, Rules, problem_of
+from meshflow_prefect.emulator.wire import error_body
+
+_BYTES_AT_ONCE = 64 * 1024
+
+
+def rules_for(batch: Batch, extra_models: tuple[str, ...]) -> Rules:
+    """Return the rules that held when a batch was created."""
+    return Rules(batch.version, frozenset(batch.betas), extra_models)
+
+
+async def result_lines(
+    store: Store,
+    batch: Batch,
+    *,
+    extra_models: tuple[str, ...],
+    words_wanted: int | None,
+    spend: Spend | None = None,
+) -> AsyncGenerator[bytes, None]:
+    """Yield the results file of an ended batch, in pieces; `spend` adds up what it bills."""
+    rules = rules_for(batch, extra_models)
+    finished, rest = batch.finished, {"type": batch.unfinished_outcome}
+    lines: list[bytes] = []
+    gathered = 0
+    with (store.folder(batch.id) / REQUESTS).open("rb") as requests:
+        for rank, row in enumerate(store.rows(batch.id)):
+            request = _read(requests, row)
+            if rank < finished:
+                unique = f"{batch.id}/{request['custom_id']}"
+                result = _outcome(request["params"], unique, row.cached, rules, words_wanted)
+            else:
+                result = rest
+            if spend is not None and result["type"] == "succeeded":
+                spend.add(result["message"]["model"], result["message"]["usage"])
+            line = orjson.dumps(
+                {"custom_id": request["custom_id"], "result": result},
+                option=orjson.OPT_APPEND_NEWLINE,
+            )
+            lines.append(line)
+            gathered += len(line)
+            if gathered >= _BYTES_AT_ONCE:
+                yield b"".join(lines)
+                lines, gathered = [], 0
+                # Sending does not wait while the socket takes the bytes, and other calls are due.
+                await asyncio.sleep(0)
+    if lines:
+        yield b"".join(lines)
+
+
+def _read(requests: BinaryIO, row: Row) -> dict[str, Any]:
+    requests.seek(row.offset)
+    request: dict[str, Any] = orjson.loads(requests.read(row.length))
+    return request
+
+
+def _outcome(
+    params: dict[str, Any],
+    unique: str,
+    cached: CachedTokens,
+    rules: Rules,
+    words_wanted: int | None,
+) -> dict[str, Any]:
+    answer: Problem | dict[str, Any] | None = problem_of(params, rules)
+    if answer is None:
+        answer = reply_to(
+            params, unique=unique, cached=cached, service_tier="batch", words_wanted=words_wanted
+        )
+    if isinstance(answer, Problem):
+        return {"type": "errored", "error": error_body(answer.kind, answer.message, None)}
+    return {"type": "succeeded", "message": answer}

@@ -1,0 +1,149 @@
+"""Usage → US$, at the batch price: half of the standard one for tokens, the same for searches.
+
+Prices come from the `genai-prices` library, which knows cache tiers and prompt-length tiers. A
+model that it does not know can be priced with `set_price`; otherwise its cost is None.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Literal
+
+from meshflow_prefect.errors import InvalidRequestError
+
+if TYPE_CHECKING:
+    from meshflow_prefect.models import BatchResult
+
+Tier = Literal["batch", "standard"]
+
+US_INFERENCE_FACTOR = Decimal("1.1")
+"""`inference_geo: "us"` multiplies the price of tokens, not of searches, by this."""
+
+WEB_SEARCH = Decimal(10) / 1000
+"""US$ for one web search, in a batch or not."""
+
+
+@dataclass(frozen=True)
+class TokenPrices:
+    """Standard prices of one model in US$ per million tokens; a batch costs half of each."""
+
+    input: Decimal
+    output: Decimal
+    cache_write_5m: Decimal
+    cache_write_1h: Decimal
+    cache_read: Decimal
+
+
+_overrides: dict[str, TokenPrices] = {}
+
+
+def set_price(
+    model: str,
+    *,
+    input: float | Decimal,  # noqa: A002  (the name that price lists use)
+    output: float | Decimal,
+    cache_write_5m: float | Decimal | None = None,
+    cache_write_1h: float | Decimal | None = None,
+    cache_read: float | Decimal | None = None,
+) -> None:
+    """Set the standard price of `model`, in US$ per million tokens, for this process.
+
+    It wins over the price library. Cache prices left out follow Anthropic's usual multiples of the
+    input price: 1.25 (5-minute write), 2 (1-hour write) and 0.1 (read). In a deployed flow call it
+    where the flow is defined, so that every process that collects rows has it.
+    """
+    given = {"input": input, "output": output}
+    prices = {name: Decimal(str(value)) for name, value in given.items()}
+    for name, value, multiple in (
+        ("cache_write_5m", cache_write_5m, "1.25"),
+        ("cache_write_1h", cache_write_1h, "2"),
+        ("cache_read", cache_read, "0.1"),
+    ):
+        default = prices["input"] * Decimal(multiple)
+        prices[name] = default if value is None else Decimal(str(value))
+    if negative := [name for name, value in prices.items() if not value >= 0]:
+        raise InvalidRequestError(f"Price of {model!r}: {negative[0]}: must not be negative.")
+    _overrides[model] = TokenPrices(**prices)
+
+
+def cost_of(model: str, usage: Mapping[str, Any], *, tier: Tier = "batch") -> Decimal | None:
+    """Return the exact price in US$ of one reply, or None where the model's price is not known."""
+    tokens = _tokens(usage)
+    searches = int((usage.get("server_tool_use") or {}).get("web_search_requests") or 0)
+    prices = _overrides.get(model)
+    cost = _own_cost(prices, tokens, tier) if prices else _library_cost(model, tokens, tier)
+    if cost is None:
+        return None
+    if usage.get("inference_geo") == "us":
+        cost *= US_INFERENCE_FACTOR
+    return cost + searches * WEB_SEARCH
+
+
+def total_cost(results: Iterable[BatchResult]) -> Decimal | None:
+    """Return the exact sum of `cost_usd` in US$, or None where the cost of any row is not known."""
+    total = Decimal(0)
+    for result in results:
+        if result.cost_usd is None:
+            return None
+        # The shortest decimal of a float is the figure that the price was computed to.
+        total += Decimal(repr(result.cost_usd))
+    return total
+
+
+def total_tokens(usage: Mapping[str, Any]) -> int:
+    """Return input and output tokens together, cache writes and reads included."""
+    tokens = _tokens(usage)
+    return tokens["input_tokens"] + tokens["output_tokens"]
+
+
+def _tokens(usage: Mapping[str, Any]) -> dict[str, int]:
+    """Return token counts in the price library's words: there, input is the total of all kinds."""
+    uncached, output, written, read = (
+        int(usage.get(name) or 0)
+        for name in (
+            "input_tokens",
+            "output_tokens",
+            "cache_creation_input_tokens",
+            "cache_read_input_tokens",
+        )
+    )
+    by_duration = usage.get("cache_creation") or {}
+    hour = int(by_duration.get("ephemeral_1h_input_tokens") or 0)
+    written = max(written, hour + int(by_duration.get("ephemeral_5m_input_tokens") or 0))
+    return {
+        "input_tokens": uncached + written + read,
+        "output_tokens": output,
+        "cache_write_tokens": written,
+        "cache_write_1h_tokens": hour,
+        "cache_read_tokens": read,
+    }
+
+
+def _own_cost(prices: TokenPrices, tokens: Mapping[str, int], tier: Tier) -> Decimal:
+    written, hour = tokens["cache_write_tokens"], tokens["cache_write_1h_tokens"]
+    read = tokens["cache_read_tokens"]
+    standard = (
+        (tokens["input_tokens"] - written - read) * prices.input
+        + tokens["output_tokens"] * prices.output
+        + (written - hour) * prices.cache_write_5m
+        + hour * prices.cache_write_1h
+        + read * prices.cache_read
+    ) / 1_000_000
+    return standard / 2 if tier == "batch" else standard
+
+
+def _library_cost(model: str, tokens: Mapping[str, int], tier: Tier) -> Decimal | None:
+    from genai_prices import Usage, calc_price
+
+    try:
+        return calc_price(
+            Usage(**tokens),
+            model,
+            provider_id="anthropic",
+            # `{"service_tier": "batch"}` looks right and silently gives the standard price.
+            price_context={"processing": "batch"} if tier == "batch" else None,
+        ).total_price
+    except LookupError:
+        return None

@@ -1,0 +1,69 @@
+"""What a person sees while a wait sleeps in its process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+from rich.console import Console
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.text import Text
+
+from meshflow_prefect.errors import ApiUnavailableError
+from meshflow_prefect.models import BatchJob
+from meshflow_prefect.polling import Watch
+
+
+@contextmanager
+def watching() -> Iterator[Watch]:
+    """Show elapsed time, status and the time of the next check while the block runs.
+
+    On a terminal one line that moves; elsewhere a log line whenever the status changes. No count
+    of requests done: the API reports it only when the whole batch has ended.
+    """
+    console = Console(stderr=True)
+    display = _Display()
+    if not console.is_terminal:
+        yield display.log
+        return
+    with Live(display, console=console, refresh_per_second=4, transient=True):
+        yield display.update
+
+
+class _Display:
+    def __init__(self) -> None:
+        self._started = time.monotonic()
+        self._status = ""
+        self._next: datetime | None = None
+        self._spinner = Spinner("dots")
+
+    def update(self, found: BatchJob | ApiUnavailableError, next_check: datetime) -> None:
+        self._status = _describe(found)
+        self._next = next_check
+
+    def log(self, found: BatchJob | ApiUnavailableError, next_check: datetime) -> None:
+        from prefect.logging import get_logger
+
+        known, self._status = self._status, _describe(found)
+        if self._status != known:
+            get_logger("meshflow").info(
+                "%s; next check at %s.", self._status, f"{next_check:%H:%M:%S %Z}"
+            )
+
+    def __rich__(self) -> Spinner:
+        elapsed = timedelta(seconds=int(time.monotonic() - self._started))
+        parts = [f"{elapsed} elapsed", self._status or "asking for the batch"]
+        if self._next is not None:
+            left = max(0, round((self._next - datetime.now(UTC)).total_seconds()))
+            parts.append(f"next check in {left} s")
+        self._spinner.update(text=Text(" · ".join(parts)))
+        return self._spinner
+
+
+def _describe(found: BatchJob | ApiUnavailableError) -> str:
+    if isinstance(found, ApiUnavailableError):
+        return f"could not ask: {found}"
+    return f"{found.batch_id} {found.status.replace('_', ' ')} ({found.total:,} requests)"

@@ -1,0 +1,101 @@
+"""One row of a results file → one `BatchResult`; rows in any order → the order of the requests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from meshflow_prefect.errors import MeshflowError
+from meshflow_prefect.models import BatchResult
+from meshflow_prefect.pricing import cost_of, total_tokens
+
+
+def parse_row(line: bytes) -> BatchResult:
+    """Turn one line of a results file into a result.
+
+    Raises `MeshflowError` when the line is not a result row. Fields and content blocks that this
+    version does not know are kept in `message`.
+    """
+    try:
+        row = orjson.loads(line)
+        custom_id, result = row["custom_id"], row["result"]
+        kind = result["type"]
+    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+        shown = line[:80].decode("utf-8", "replace")
+        raise MeshflowError(f"Not a result row ({error!r}): {shown!r}…") from None
+    if kind == "succeeded":
+        return _succeeded(custom_id, result["message"])
+    if kind == "errored":
+        return _errored(custom_id, result.get("error") or {})
+    if kind == "expired":
+        return BatchResult(
+            custom_id,
+            "expired",
+            error="The request had not been processed when its batch expired after 24 hours.",
+            error_type="expired",
+        )
+    if kind == "canceled":
+        return BatchResult(
+            custom_id,
+            "canceled",
+            error="The batch was cancelled before the request was processed.",
+            error_type="canceled",
+        )
+    raise MeshflowError(f"Result of {custom_id!r} has an unknown type {kind!r}.")
+
+
+def in_input_order(custom_ids: Sequence[str], results: Iterable[BatchResult]) -> list[BatchResult]:
+    """Return exactly one result for each custom id, in the order of `custom_ids`.
+
+    A request that no row mentions gives a result with the status `missing`. Of two rows for one
+    request the first counts; rows for unknown requests are left out.
+    """
+    by_id: dict[str, BatchResult] = {}
+    for result in results:
+        by_id.setdefault(result.custom_id, result)
+    return [by_id.get(custom_id) or missing(custom_id) for custom_id in custom_ids]
+
+
+def missing(custom_id: str) -> BatchResult:
+    """Return the result of a request that the results of its ended batch do not mention."""
+    return BatchResult(
+        custom_id,
+        "missing",
+        # Whether it was billed is not known, so this is not a 0.
+        cost_usd=None,
+        error="The batch has ended, but its results hold no row for this request.",
+        error_type="missing",
+    )
+
+
+def _succeeded(custom_id: str, message: Mapping[str, Any]) -> BatchResult:
+    usage = message.get("usage") or {}
+    model = message.get("model")
+    cost = cost_of(model, usage) if model else None
+    return BatchResult(
+        custom_id,
+        "succeeded",
+        output="".join(
+            block.get("text", "") for block in message["content"] if block.get("type") == "text"
+        ),
+        tokens=total_tokens(usage),
+        cost_usd=None if cost is None else float(cost),
+        stop_reason=message.get("stop_reason"),
+        model=model,
+        usage=usage,
+        message=message,
+    )
+
+
+def _errored(custom_id: str, response: Mapping[str, Any]) -> BatchResult:
+    # The kind of an error stands one level below the envelope, which is of type "error" as well.
+    error = response.get("error") or {}
+    kind = error.get("type") or "unknown_error"
+    return BatchResult(
+        custom_id,
+        "errored",
+        error=f"{kind}: {error.get('message') or 'no message'}",
+        error_type=kind,
+    )

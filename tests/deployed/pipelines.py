@@ -1,0 +1,123 @@
+"""Flows of users, as they are deployed in tests. Each step notes its process in a file."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, task
+from prefect.deployments import run_deployment
+from prefect.runtime import flow_run
+
+from meshflow_prefect import (
+    BatchRequest,
+    BatchResult,
+    batch_agent_tasks,
+    collect_results,
+    poll_batch,
+    submit_batch,
+)
+
+POLL_INTERVAL = 10.0
+
+
+def note(step: str, **facts: Any) -> None:
+    """Append a line to the file that the test reads."""
+    line = {"step": step, "pid": os.getpid(), "run": str(flow_run.root_flow_run_id), **facts}
+    with Path(os.environ["MESHFLOW_TEST_NOTES"]).open("a") as notes:
+        notes.write(json.dumps(line) + "\n")
+
+
+@task(persist_result=True)
+def extract(count: int) -> list[str]:
+    note("extract")
+    return [f"Name the number {position}." for position in range(count)]
+
+
+@task
+def load(results: list[BatchResult]) -> None:
+    note("load", rows=[result.to_dict() for result in results])
+
+
+@flow
+async def pipeline(count: int = 5, credentials: str | None = None) -> int:
+    note("start")
+    results = await batch_agent_tasks(
+        extract(count), poll_interval=POLL_INTERVAL, credentials=credentials
+    )
+    load(results)
+    return len(results)
+
+
+@flow
+async def gathered() -> int:
+    note("start")
+    jobs = (
+        batch_agent_tasks([f"{letter} {i}" for i in range(3)], poll_interval=POLL_INTERVAL)
+        for letter in "AB"
+    )
+    for results in await asyncio.gather(*jobs):
+        load(results)
+    return 2
+
+
+@flow
+async def twice() -> int:
+    """Two batches one after the other, of the same content on purpose."""
+    for _ in range(2):
+        load(await batch_agent_tasks(["Same.", "Same again."], poll_interval=POLL_INTERVAL))
+    return 2
+
+
+@flow
+async def composed() -> int:
+    """The tasks of the package in a flow of one's own."""
+    requests = [BatchRequest(f"row-{i}", f"Describe {i}.") for i in range(4)]
+    batch_id = await submit_batch(requests)
+    await poll_batch(batch_id, poll_interval=POLL_INTERVAL)
+    load(await collect_results(batch_id, requests))
+    return 4
+
+
+@flow
+def submitted() -> int:
+    """A flow that is not async: tasks run in threads, two of equal content at once."""
+    requests = [BatchRequest(f"row-{i}", f"Describe {i}.") for i in range(2)]
+    batch_ids = [future.result() for future in [submit_batch.submit(requests) for _ in range(2)]]
+    polls = [poll_batch.submit(batch_id, poll_interval=POLL_INTERVAL) for batch_id in batch_ids]
+    for poll in polls:
+        poll.result()
+    load([row for i in batch_ids for row in collect_results.submit(i, requests).result()])
+    return 4
+
+
+@flow(retries=1)
+async def fails_once() -> int:
+    """Fails after the wait at its first attempt."""
+    results = await batch_agent_tasks(["One.", "Two."], poll_interval=POLL_INTERVAL)
+    note("attempt", run_count=flow_run.run_count)
+    if flow_run.run_count == 1:
+        raise RuntimeError("The first attempt fails after the wait.")
+    load(results)
+    return len(results)
+
+
+@flow
+async def starts_another(deployment: str) -> str:
+    """Starts a deployment from a flow, and waits for it."""
+    note("parent")
+    child = await run_deployment(deployment, poll_interval=1, timeout=300)
+    assert child.state is not None
+    note("parent-done", child=str(child.id), state=child.state.name)
+    return child.state.name
+
+
+@flow
+async def keyed(api_key: str = "", tasks: list[str] | None = None) -> int:
+    """Hands a key from its own code to the subflow, which is allowed."""
+    key = os.environ["MESHFLOW_TEST_KEY"]
+    load(await batch_agent_tasks(tasks or ["One."], api_key=key, poll_interval=POLL_INTERVAL))
+    return 1

@@ -1,0 +1,68 @@
+"""Every Python snippet of the README runs as it stands."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+README = Path(__file__).parents[1] / "README.md"
+SNIPPETS = re.findall(r"^```python\n(.*?)^```", README.read_text(), re.DOTALL | re.MULTILINE)
+
+
+def run(containing: str) -> dict:
+    (source,) = [snippet for snippet in SNIPPETS if containing in snippet]
+    names: dict = {"__name__": "readme"}
+    exec(compile(source, "README.md", "exec"), names)
+    return names
+
+
+def test_no_snippet_is_left_out():
+    assert len(SNIPPETS) == 5
+
+
+async def test_the_pipeline(in_process, capsys):
+    await run("def nightly")["nightly"]()
+
+    printed = capsys.readouterr().out.splitlines()
+    assert [line.rpartition("-")[0] for line in (p.split()[0] for p in printed)] == [
+        "task-0",
+        "task-1",
+    ]
+    assert len(in_process.batches()) == 1
+
+
+async def test_the_building_blocks(in_process):
+    results = await run("def composed")["composed"]()
+
+    assert [result.custom_id for result in results] == ["poem", "sum"]
+    assert all(result.succeeded for result in results)
+
+
+async def test_the_client_without_prefect(in_process, capsys):
+    await run("def ask")["ask"]()
+
+    output, cost = capsys.readouterr().out.strip().rsplit(" ", 1)
+    assert output
+    assert float(cost) > 0
+
+
+def test_saving_the_key(stack):
+    run("overwrite=True")
+
+    from meshflow_prefect import AnthropicCredentials
+
+    saved = AnthropicCredentials.load("production", _sync=True)
+    assert saved.api_key.get_secret_value() == "sk-ant-…"
+
+
+async def test_the_fixture_for_users_own_tests(stack, anthropic_emulator):
+    await run("pytest_plugins")["test_it"](anthropic_emulator)
+
+
+@pytest.mark.parametrize("target", ["demo", "test"])
+def test_both_commands_exist(target):
+    makefile = (README.parent / "Makefile").read_text()
+    assert f"$ make {target} " in README.read_text()
+    assert re.search(rf"^{target}: install", makefile, re.MULTILINE)

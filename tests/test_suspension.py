@@ -1,0 +1,244 @@
+"""A deployed run has no process while Anthropic works, and pays once whatever happens meanwhile."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.processes import processes_of_run, running, wait_until
+from tests.support.stack import DEPLOYED
+
+RESTING = ("Suspended", "Resuming")
+
+
+def prompts_of(rows: list[dict]) -> list[str]:
+    """The custom ids of rows, without the part that names the job."""
+    return [row["custom_id"].rpartition("-")[0] for row in rows]
+
+
+def numbered(count: int) -> list[str]:
+    return [f"task-{position}" for position in range(count)]
+
+
+def test_a_pipeline_waits_without_a_process_and_goes_on_in_another(worker, emulator, notes):
+    run_id = worker.start(worker.deploy("pipelines.py:pipeline"), count=5)
+    worker.wait_for_state(run_id, *RESTING)
+    wait_until(lambda: not processes_of_run(run_id), "the process of the run has ended")
+    assert worker.read(run_id).state.name in RESTING
+    (subflow,) = worker.subflow_runs(run_id)
+    assert subflow.state.name == "Suspended"
+
+    run = worker.finish(run_id)
+
+    assert run.run_count == 1
+    first, *_, last = notes(run_id, "start")
+    assert first["pid"] != last["pid"]
+    assert len(notes(run_id, "extract")) == 1
+    assert [batch["requests"] for batch in emulator.batches()] == [5]
+    (loaded,) = notes(run_id, "load")
+    assert loaded["pid"] == last["pid"]
+    assert prompts_of(loaded["rows"]) == numbered(5)
+    assert all(row["succeeded"] and row["cost_usd"] > 0 for row in loaded["rows"])
+    assert [f"number {i}" in row["output"] for i, row in enumerate(loaded["rows"])] == [True] * 5
+
+
+def test_every_check_of_a_suspended_run_is_a_task_run_that_ended(worker, emulator):
+    run_id = worker.start(worker.deploy("pipelines.py:composed"))
+    worker.finish(run_id)
+
+    def all_ended():
+        tasks = worker.task_runs(run_id)
+        if any(task.state.name == "Running" for task in tasks):
+            return None
+        return sorted((task.name.split()[0], task.state.name) for task in tasks)
+
+    states = wait_until(all_ended, "no task run is left in Running")
+    assert ("poll", "Checked") in states
+    assert ("poll", "Completed") in states
+    assert ("collect", "Completed") in states
+
+
+def test_states_names_and_order_of_a_suspended_run(worker, emulator):
+    run_id = worker.start(worker.deploy("pipelines.py:composed"))
+    worker.finish(run_id)
+
+    names = [state.name for state in worker.states(run_id)]
+    rest = names.index("Suspended")
+    assert names[rest - 1 : rest + 3] == ["Running", "Suspended", "Resuming", "Pending"]
+    assert len(emulator.batches()) == 1
+
+
+def test_two_jobs_at_once_are_submitted_before_the_run_is_suspended(worker, emulator, notes):
+    run_id = worker.start(worker.deploy("pipelines.py:gathered"))
+    worker.wait_for_state(run_id, *RESTING)
+    assert len(emulator.batches()) == 2
+
+    worker.finish(run_id)
+
+    assert len(emulator.batches()) == 2
+    loaded = notes(run_id, "load")
+    assert [["A 0" in r["rows"][0]["output"], "B 0" in r["rows"][0]["output"]] for r in loaded] == [
+        [True, False],
+        [False, True],
+    ]
+    assert {run.state.name for run in worker.subflow_runs(run_id)} == {"Completed"}
+
+
+def test_two_jobs_of_the_same_content_in_one_flow_are_two_batches(worker, emulator, notes):
+    run_id = worker.start(worker.deploy("pipelines.py:twice"))
+
+    worker.finish(run_id)
+
+    assert len(emulator.batches()) == 2
+    first, second = notes(run_id, "load")[0], notes(run_id, "load")[-1]
+    assert first["rows"][0]["message"]["id"] != second["rows"][0]["message"]["id"]
+
+
+def test_tasks_submitted_to_threads_from_a_sync_flow_suspend_it_too(worker, emulator, notes):
+    run_id = worker.start(worker.deploy("pipelines.py:submitted"))
+
+    run = worker.finish(run_id)
+
+    assert run.run_count == 1
+    assert "Suspended" in [state.name for state in worker.states(run_id)]
+    assert len(emulator.batches()) == 2
+    (loaded,) = notes(run_id, "load")
+    assert [row["custom_id"] for row in loaded["rows"]] == ["row-0", "row-1"] * 2
+
+
+def test_a_flow_with_retries_fails_after_the_wait_and_retries_once(worker, emulator, notes):
+    run_id = worker.start(worker.deploy("pipelines.py:fails_once"))
+
+    run = worker.finish(run_id)
+
+    assert run.run_count == 2
+    assert [note["run_count"] for note in notes(run_id, "attempt")] == [1, 2]
+    assert len(emulator.batches()) == 1
+
+
+def test_a_deployment_started_by_another_flow_suspends_itself_alone(worker, emulator, notes):
+    worker.deploy("pipelines.py:pipeline", name="child")
+    run_id = worker.start(worker.deploy("pipelines.py:starts_another"), deployment="pipeline/child")
+    parent = worker.finish(run_id)
+
+    (done,) = notes(run_id, "parent-done")
+    assert done["state"] == "Completed"
+    assert parent.run_count == 1
+    assert "Suspended" not in [state.name for state in worker.states(run_id)]
+    child_states = [state.name for state in worker.states(done["child"])]
+    assert "Suspended" in child_states
+    assert worker.read(done["child"]).run_count == 1
+    assert len(emulator.batches()) == 1
+
+
+def test_a_served_flow_suspends_and_resumes(stack, emulator, notes):
+    script = "from pipelines import pipeline; pipeline.serve(name='served', limit=4)"
+    log = stack.home / "serve.log"
+    with running([sys.executable, "-c", script], env=stack.env, log=log, cwd=DEPLOYED):
+        deployment = wait_until(lambda: stack.find("pipeline/served"), "the flow is served")
+        run_id = stack.start(deployment, count=3)
+        stack.wait_for_state(run_id, *RESTING)
+        wait_until(lambda: not processes_of_run(run_id), "the process of the run has ended")
+        run = stack.finish(run_id)
+
+    assert run.run_count == 1
+    assert len({note["pid"] for note in notes(run_id, "start")}) > 1
+    assert len(emulator.batches()) == 1
+    (loaded,) = notes(run_id, "load")
+    assert prompts_of(loaded["rows"]) == numbered(3)
+
+
+@pytest.mark.parametrize("redeployed", ["other steps", "another prompt"])
+def test_new_code_another_worker_and_lost_storage_find_the_same_batch(
+    stack, emulator, notes, tmp_path, redeployed
+):
+    """While the run is suspended: its worker goes, its results are lost, its code changes."""
+    code = shutil.copy(DEPLOYED / "pipelines.py", tmp_path)
+    pool, stack.pool = stack.pool, "moving"
+    stack.create_pool()
+    try:
+        with stack.worker("leaving"):
+            run_id = stack.start(stack.deploy("pipelines.py:pipeline", directory=tmp_path), count=4)
+            stack.wait_for_state(run_id, *RESTING)
+            wait_until(lambda: not processes_of_run(run_id), "the process of the run has ended")
+        shutil.rmtree(stack.env["PREFECT_LOCAL_STORAGE_PATH"], ignore_errors=True)
+        changed = Path(code).read_text().replace('note("start")', 'note("start", version=2)')
+        if redeployed == "another prompt":
+            changed = changed.replace("Name the number", "Spell the number")
+        Path(code).write_text(changed)
+        stack.deploy("pipelines.py:pipeline", directory=tmp_path, version="2")
+        other_disk = tmp_path / "other-disk"
+        with stack.worker("arriving", PREFECT_LOCAL_STORAGE_PATH=str(other_disk)):
+            run = stack.finish(run_id)
+    finally:
+        stack.pool = pool
+
+    assert run.run_count == 1
+    assert notes(run_id, "start")[-1]["version"] == 2
+    assert len(emulator.batches()) == 1
+    (loaded,) = notes(run_id, "load")
+    assert prompts_of(loaded["rows"]) == numbered(4)
+    assert all(row["succeeded"] for row in loaded["rows"])
+    if redeployed == "another prompt":
+        changes = [line for line in stack.subflow_logs(run_id) if "requests have changed" in line]
+        assert changes
+
+
+def test_cancelling_a_suspended_run_ends_in_cancelled(worker, emulator):
+    run_id = worker.start(worker.deploy("pipelines.py:composed"))
+    worker.wait_for_state(run_id, "Resuming")
+    wait_until(lambda: not processes_of_run(run_id), "the process of the run has ended")
+
+    worker.cancel(run_id)
+
+    worker.wait_for_state(run_id, "Cancelled")
+    assert len(emulator.batches()) == 1
+
+
+def test_a_key_as_parameter_of_a_deployed_run_is_refused_and_erased(worker, emulator):
+    key = "sk-ant-key-in-a-parameter-0123456789"
+    deployment = worker.deploy(
+        "packaged.py:batch_agent_tasks", flow_name="batch-agent-tasks", name="keyed"
+    )
+    run_id = worker.start(deployment, tasks=["One."], api_key=key)
+
+    run = worker.wait_for_state(run_id, "Failed")
+
+    assert "stores parameters in clear" in run.state.message
+    assert "AnthropicCredentials" in run.state.message
+    assert key not in json.dumps(worker.read(run_id).parameters)
+    assert key not in run.state.message
+    assert emulator.batches() == []
+
+
+def test_the_key_is_nowhere_in_the_database_the_storage_and_the_logs(worker, emulator, notes):
+    from meshflow_prefect import AnthropicCredentials
+    from tests.conftest import WORKER_KEY
+
+    in_block = "sk-ant-key-in-the-block-0123456789"
+    in_code = worker.env["MESHFLOW_TEST_KEY"]
+    AnthropicCredentials(api_key=in_block, base_url=emulator.base_url).save(
+        "of-the-test", overwrite=True, _sync=True
+    )
+    runs = [
+        worker.start(worker.deploy("pipelines.py:pipeline"), count=2, credentials="of-the-test"),
+        worker.start(worker.deploy("pipelines.py:keyed")),
+        worker.start(worker.deploy("pipelines.py:keyed"), tasks=["", "x"]),
+    ]
+    for run_id in runs[:2]:
+        worker.finish(run_id)
+    assert "expected a non-empty text" in worker.wait_for_state(runs[2], "Failed").state.message
+
+    used = {call["key_fingerprint"] for call in emulator.calls()}
+    assert len(used) == 2, "both keys reached the API"
+    for key in (in_block, in_code, WORKER_KEY):
+        hits = [str(path) for path in files_below(worker.home) if key.encode() in path.read_bytes()]
+        assert hits == []
+
+
+def files_below(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
