@@ -158,7 +158,7 @@ class Stack:
                     parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=[UUID(run_id)])
                 )
             )
-        return sorted(found, key=lambda run: run.created)
+        return sorted(found, key=lambda run: str(run.created))
 
     def subflow_logs(self, run_id: str) -> list[str]:
         """Return the log lines of the runs that this run called."""
