@@ -25,8 +25,8 @@ $(READY): requirements.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-demo: install ## see a real suspension: a server, a worker, the emulator, and one batch
-	@$(BIN)/python -m demo
+demo: install ## see a real suspension: a server, a worker, the emulator, and one batch (STAY=1: keep the UI up)
+	@$(BIN)/python -m demo $(if $(STAY),--stay)
 
 test: install ## run every test
 	$(BIN)/python -m pytest

@@ -44,6 +44,6 @@ def load(results: list[BatchResult]) -> None:
 async def pipeline() -> int:
     """Summarise the reviews."""
     note("start")
-    results = await batch_agent_tasks(extract(), max_tokens=64, poll_interval=10)
+    results = await batch_agent_tasks(extract(), max_tokens=64, poll_interval=15)
     load(results)
     return len(results)

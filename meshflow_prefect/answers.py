@@ -45,33 +45,41 @@ async def asked(
     raise failure
 
 
-def about(batch_id: str) -> Callable[[anthropic.APIError], MeshflowError]:
-    """Return how errors of calls about one batch are explained."""
+def about(batch_id: str | None) -> Callable[[anthropic.APIError], MeshflowError]:
+    """Return how errors of calls about one batch, or about all of them, are explained."""
+    subject = "The list of batches" if batch_id is None else f"Batch {batch_id!r}"
 
     def explain(error: anthropic.APIError) -> MeshflowError:
         import anthropic
 
-        facts: dict[str, Any] = {"batch_id": batch_id, **_facts(error)}
-        if isinstance(error, anthropic.NotFoundError):
+        facts = _facts(error) | ({} if batch_id is None else {"batch_id": batch_id})
+        if batch_id is not None and isinstance(error, anthropic.NotFoundError):
             return BatchNotFoundError(
-                f"Batch {batch_id!r}: {_said(error)}. Check the id, and that the key belongs to "
+                f"{subject}: {_said(error)}. Check the id, and that the key belongs to "
                 "the workspace in which the batch was made.",
                 **facts,
             )
         return _refused_key(error) or (
-            ApiUnavailableError(f"Batch {batch_id!r}: could not ask: {_said(error)}.", **facts)
+            ApiUnavailableError(f"{subject}: could not ask: {_said(error)}.", **facts)
             if _passing(error)
-            else MeshflowError(f"Batch {batch_id!r}: {_said(error)}.", **facts)
+            else MeshflowError(f"{subject}: {_said(error)}.", **facts)
         )
 
     return explain
 
 
 def create_failure(error: anthropic.APIError) -> MeshflowError:
-    """Tell a create that was certainly refused from one whose outcome is not known."""
+    """Tell a create that certainly made no batch from one whose outcome is not known."""
     import anthropic
+    import httpx2
 
     facts = _facts(error)
+    if isinstance(error.__cause__, httpx2.ConnectError | httpx2.ConnectTimeout):
+        return SubmissionRefusedError(
+            f"No batch was made: could not connect to {error.request.url.host!r} "
+            f"({error.__cause__}).",
+            **facts,
+        )
     if (refused := _refused_key(error)) is not None:
         return refused
     if isinstance(error, anthropic.RateLimitError | anthropic.OverloadedError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import orjson
@@ -14,6 +14,8 @@ from meshflow_prefect.models import BatchRequest
 MAX_REQUESTS = 100_000
 MAX_BYTES = 256 * 1_000_000
 """256 MB, read as the smaller of the two meanings of MB, so that a body is never refused."""
+
+_BLOCK_BYTES = 1 << 20
 
 _HEAD, _SEPARATOR, _TAIL = b'{"requests":[', b",", b"]}"
 
@@ -29,9 +31,18 @@ class Chunk:
     """Hex digest of the content: the parameters in their order, without the custom ids, so that
     the same job is recognised when its ids were made anew."""
 
-    def body(self) -> bytes:
-        """Return the body of the create call."""
-        return _HEAD + _SEPARATOR.join(self.items) + _TAIL
+    size: int
+    """Length of the body of the create call, in bytes."""
+
+    def body(self) -> Iterator[bytes]:
+        """Yield the body of the create call in blocks, so that it is never held twice."""
+        block = bytearray(_HEAD)
+        for position, item in enumerate(self.items):
+            block += (_SEPARATOR if position else b"") + item
+            if len(block) >= _BLOCK_BYTES:
+                yield bytes(block)
+                block.clear()
+        yield bytes(block + _TAIL)
 
 
 def make_chunk(requests: Sequence[BatchRequest]) -> Chunk:
@@ -70,7 +81,7 @@ def make_chunk(requests: Sequence[BatchRequest]) -> Chunk:
             requests=len(items),
             bytes=size,
         )
-    return Chunk(tuple(items), tuple(positions), content.hexdigest())
+    return Chunk(tuple(items), tuple(positions), content.hexdigest(), size)
 
 
 def task_ids(seed: str, count: int) -> list[str]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import Coroutine
+from contextlib import aclosing
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
@@ -49,7 +51,11 @@ def list_batches(*, limit: int = 20) -> None:
             f"{job.created_at:%F %R}",
             f"{job.ended_at:%F %R}" if job.ended_at else "",
         )
-    Console().print(table)
+    console = Console()
+    # An id that is cut cannot be copied: let a narrow terminal break the line instead.
+    wide = console.options.update(width=200)
+    console.width = max(console.width, console.measure(table, options=wide).maximum)
+    console.print(table)
 
 
 @app.command
@@ -68,8 +74,12 @@ def results(batch_id: str) -> None:
     """Print the results of an ended batch, one JSON object a line, in the API's order."""
 
     async def read() -> None:
-        async with AnthropicBatchClient() as client:
-            async for result in client.iter_results(batch_id):
+        async with (
+            AnthropicBatchClient() as client,
+            # The reader of our output may leave, `head` say: then the stream is closed at once.
+            aclosing(client.iter_results(batch_id)) as rows,
+        ):
+            async for result in rows:
                 _print_json(result.to_dict())
 
     _done(read())
@@ -126,12 +136,19 @@ def emulator(
         )
     except ValueError as error:
         _fail(error)
-    serve(settings)
+    try:
+        serve(settings)
+    except OSError as error:
+        _fail(f"The emulator cannot listen on port {port}: {error.strerror}. Try --port 0.")
 
 
 def main() -> None:
     """Run the command line. Errors are one line on standard error, with exit code 1."""
-    app()
+    try:
+        app()
+    except BrokenPipeError:
+        # Python's own flush at exit would complain of it once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _done(work: Coroutine[Any, Any, Any]) -> Any:
@@ -141,7 +158,7 @@ def _done(work: Coroutine[Any, Any, Any]) -> Any:
         _fail(error)
 
 
-def _fail(error: Exception) -> NoReturn:
+def _fail(error: Exception | str) -> NoReturn:
     print(error, file=sys.stderr)
     raise SystemExit(1)
 

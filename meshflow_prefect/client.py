@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Self
 
 from meshflow_prefect.answers import about, asked, create_failure
@@ -10,7 +11,9 @@ from meshflow_prefect.chunking import Chunk, make_chunk
 from meshflow_prefect.errors import (
     ApiUnavailableError,
     BatchNotEndedError,
+    BatchNotFoundError,
     CredentialsError,
+    InvalidRequestError,
     MeshflowError,
     ResultsUnavailableError,
 )
@@ -80,13 +83,18 @@ class AnthropicBatchClient:
         """Send one create call for requests that are serialised already; see `submit`."""
         from anthropic.types.messages import MessageBatch
 
+        async def blocks() -> AsyncIterator[bytes]:
+            for block in chunk.body():
+                yield block
+
         sdk = self._connected()
+        headers = {"content-type": "application/json", "content-length": str(chunk.size)}
         answer = await asked(
             lambda: sdk.post(
                 _BATCHES,
-                content=chunk.body(),
+                content=blocks(),
                 cast_to=MessageBatch,
-                options={"headers": {"content-type": "application/json"}, "max_retries": 0},
+                options={"headers": headers, "max_retries": 0},
             ),
             create_failure,
         )
@@ -94,6 +102,8 @@ class AnthropicBatchClient:
 
     async def status(self, batch_id: str) -> BatchJob:
         """Return the batch as it is now. Raises `BatchNotFoundError` for an unknown id."""
+        if not batch_id:
+            raise BatchNotFoundError("batch_id: expected the id of a batch, got an empty text.")
         sdk = self._connected()
         return _job(await asked(lambda: sdk.messages.batches.retrieve(batch_id), about(batch_id)))
 
@@ -109,12 +119,13 @@ class AnthropicBatchClient:
         rows = [result async for result in self.iter_results(batch_id)]
         return rows if custom_ids is None else in_input_order(custom_ids, rows)
 
-    async def iter_results(self, batch_id: str) -> AsyncIterator[BatchResult]:
+    async def iter_results(self, batch_id: str) -> AsyncGenerator[BatchResult, None]:
         """Yield the results of an ended batch as they stream in, in any order; see `results`."""
-        async for line in self.iter_rows(batch_id):
-            yield parse_row(line)
+        async with aclosing(self.iter_rows(batch_id)) as lines:
+            async for line in lines:
+                yield parse_row(line)
 
-    async def iter_rows(self, batch_id: str) -> AsyncIterator[bytes]:
+    async def iter_rows(self, batch_id: str) -> AsyncGenerator[bytes, None]:
         """Yield the lines of the results file, as they came, without their line ends."""
         job = await self.status(batch_id)
         if not job.is_complete:
@@ -129,8 +140,10 @@ class AnthropicBatchClient:
                 "Anthropic keeps them for 29 days after the batch was created.",
                 batch_id=batch_id,
             )
-        async for line in self._stream_lines(f"{_BATCHES}/{batch_id}/results", batch_id):
-            yield line
+        stream = self._stream_lines(f"{_BATCHES}/{batch_id}/results", batch_id)
+        async with aclosing(stream) as lines:
+            async for line in lines:
+                yield line
 
     async def wait(
         self, batch_id: str, poll_interval: float = 30.0, timeout: float = 86400.0
@@ -178,6 +191,8 @@ class AnthropicBatchClient:
 
     async def list(self, limit: int | None = None) -> list[BatchJob]:
         """Return the batches of the key's workspace, newest first, at most `limit` of them."""
+        if limit is not None and limit < 1:
+            raise InvalidRequestError(f"limit: must be at least 1, got {limit}.")
         sdk = self._connected()
 
         async def read() -> list[BatchJob]:
@@ -188,9 +203,9 @@ class AnthropicBatchClient:
                     break
             return jobs
 
-        return await asked(read, about("of the list"))
+        return await asked(read, about(None))
 
-    async def _stream_lines(self, path: str, batch_id: str) -> AsyncIterator[bytes]:
+    async def _stream_lines(self, path: str, batch_id: str) -> AsyncGenerator[bytes, None]:
         # The path is asked of the base URL rather than of the batch's `results_url`, so that the
         # key goes only to the host that it was configured for.
         import httpx2
@@ -210,11 +225,12 @@ class AnthropicBatchClient:
             # Only b"\n" ends a row: model output holds U+2028 and U+0085, where str.splitlines
             # and the HTTP library's own line reader split as well.
             rest = b""
-            async for block in response.aiter_bytes():
-                *lines, rest = (rest + block).split(b"\n")
-                for line in lines:
-                    if line.strip():
-                        yield line
+            async with aclosing(response.aiter_bytes()) as blocks:
+                async for block in blocks:
+                    *lines, rest = (rest + block).split(b"\n")
+                    for line in lines:
+                        if line.strip():
+                            yield line
             if rest.strip():
                 yield rest
         except httpx2.HTTPError as error:

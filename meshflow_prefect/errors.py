@@ -45,7 +45,7 @@ class CredentialsError(MeshflowError):
 
 
 class SubmissionRefusedError(MeshflowError):
-    """Anthropic answered the create with a refusal: certainly no batch was made."""
+    """Anthropic refused the create, or could not be reached: certainly no batch was made."""
 
 
 class RateLimitedError(SubmissionRefusedError):

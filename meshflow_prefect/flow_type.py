@@ -29,14 +29,13 @@ class BatchFlow(Flow[P, R]):
     def serialize_parameters(self, parameters: dict[str, Any]) -> dict[str, Any]:
         """Return what the Prefect API stores of a call's parameters."""
         stored = super().serialize_parameters(parameters)
-        return {name: _summary(name, value) for name, value in stored.items()}
+        stored = _keys_replaced(stored, lambda key: HIDDEN if key else "")
+        return {name: _summary(value) for name, value in stored.items()}
 
     def validate_parameters(self, parameters: dict[str, Any]) -> dict[str, Any]:
         """Check and convert the parameters of a call; see `prefect.Flow`."""
         # Prefect logs all parameters when one of them is not valid.
-        if isinstance(key := parameters.get("api_key"), str):
-            parameters = {**parameters, "api_key": SecretStr(key)}
-        return super().validate_parameters(parameters)
+        return super().validate_parameters(_keys_replaced(parameters, SecretStr))
 
     def with_options(self, **options: Any) -> BatchFlow[P, R]:
         """Return a copy with other options; see `prefect.Flow.with_options`."""
@@ -53,9 +52,18 @@ def batch_flow(
     return lambda function: BatchFlow(function, **options)
 
 
-def _summary(name: str, value: Any) -> Any:
-    if name == "api_key":
-        return HIDDEN if value else ""
+def _keys_replaced(parameters: dict[str, Any], replace: Callable[[str], Any]) -> dict[str, Any]:
+    """Return the parameters with the keys in them replaced, those in a written-out block too."""
+    copy = dict(parameters)
+    if isinstance(key := copy.get("api_key"), str):
+        copy["api_key"] = replace(key)
+    block = copy.get("credentials")
+    if isinstance(block, dict) and isinstance(key := block.get("api_key"), str):
+        copy["credentials"] = {**block, "api_key": replace(key)}
+    return copy
+
+
+def _summary(value: Any) -> Any:
     size = len(orjson.dumps(value, default=str))
     if size <= STORED_BYTES:
         return value

@@ -17,7 +17,7 @@ from meshflow_prefect.errors import CredentialsError, InvalidRequestError
 from meshflow_prefect.flow_type import HIDDEN, batch_flow
 from meshflow_prefect.models import DEFAULT_MODEL, BatchRequest, BatchResult
 from meshflow_prefect.params import MessageParams
-from meshflow_prefect.polling import check_interval
+from meshflow_prefect.polling import check_schedule
 from meshflow_prefect.reporting import log_outcome
 from meshflow_prefect.submission import submitted_digest
 from meshflow_prefect.tasks import collect_results, poll_batch, submit_batch
@@ -67,7 +67,7 @@ async def batch_agent_tasks(
         SubmissionRefusedError: Anthropic refused the batch; none was made.
         SubmissionUnknownError: the answer to the create call was lost; it is not sent again.
     """
-    check_interval(poll_interval)
+    check_schedule(poll_interval, wait_fraction)
     key = await _usable_credentials(api_key, credentials)
     requests = _requests(
         tasks, agent_model, system_prompt=system_prompt, max_tokens=max_tokens, params=params or {}

@@ -18,6 +18,8 @@ from uuid import uuid4
 import orjson
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from prefect.client.orchestration import PrefectClient
 
     from meshflow_prefect.lineage import Lineage
@@ -132,27 +134,24 @@ class Claims:
     """Which entries have been taken in this process, so that no two submissions share a batch.
 
     A process makes the submissions of a replay one after another; each takes the first entry that
-    fits. A flow run that is retried in the same process starts over, and so gives its own back.
+    fits. A run that is retried in the same process starts over, and so gives back what was taken
+    by it and below it.
     """
 
     def __init__(self) -> None:
-        self._taken: dict[tuple[str, int, int], tuple[str, int]] = {}
+        self._takers: dict[tuple[UUID, int], Lineage] = {}
 
     def take(self, lineage: Lineage, entry: Entry) -> None:
         """Note that the current attempt of the current run uses the entry."""
-        current = lineage.current
-        self._taken[self._key(lineage, entry)] = (str(current.id), current.run_count)
+        self._takers[lineage.root.id, entry.number] = lineage
 
     def is_free(self, lineage: Lineage, entry: Entry) -> bool:
-        """Whether no other submission of this attempt uses the entry."""
-        current = lineage.current
-        taker = self._taken.get(self._key(lineage, entry))
-        return taker is None or (taker[0] == str(current.id) and taker[1] != current.run_count)
-
-    @staticmethod
-    def _key(lineage: Lineage, entry: Entry) -> tuple[str, int, int]:
-        # A new attempt of the root run is a replay from the top.
-        return str(lineage.root.id), lineage.root.run_count, entry.number
+        """Whether no other submission of these attempts uses the entry."""
+        taker = self._takers.get((lineage.root.id, entry.number))
+        if taker is None:
+            return True
+        attempts = {run.id: run.run_count for run in taker.runs}
+        return any(attempts.get(run.id, run.run_count) != run.run_count for run in lineage.runs)
 
 
 def match(entries: Iterable[Entry], lineage: Lineage, digest: str, *, sole: bool) -> Entry | None:

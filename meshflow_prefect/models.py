@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, Literal, NoReturn, TypeAlias, cast
 
 from meshflow_prefect.errors import InvalidRequestError
 from meshflow_prefect.params import (
@@ -51,6 +51,7 @@ class BatchRequest:
         """Check every rule that can be checked without asking the API."""
         self._check_custom_id()
         self._check_prompt()
+        self._check_system()
         if not isinstance(self.model, str) or not self.model.strip():
             self._refuse("model", f"expected the name of a model, got {self.model!r}")
         if not isinstance(self.max_tokens, int) or isinstance(self.max_tokens, bool):
@@ -73,7 +74,7 @@ class BatchRequest:
             "messages": turns,
         }
         if self.system:
-            params["system"] = self.system if isinstance(self.system, str) else list(self.system)
+            params["system"] = self.system
         return {"custom_id": self.custom_id, "params": params | dict(self.params)}
 
     def _check_custom_id(self) -> None:
@@ -87,9 +88,7 @@ class BatchRequest:
             given = "neither" if self.prompt is None else "both"
             self._refuse("prompt", f"give exactly one of `prompt` and `messages`, got {given}")
         if self.messages is not None:
-            given_turns = () if isinstance(self.messages, str | Mapping) else self.messages
-            turns = list(given_turns)
-            if not turns:
+            if not _is_list(self.messages) or not (turns := list(self.messages)):
                 self._refuse("messages", "expected a list of at least one turn")
             # An iterator would be empty at the second reading: keep what was read.
             object.__setattr__(self, "messages", turns)
@@ -98,10 +97,22 @@ class BatchRequest:
         elif not self.prompt.strip():
             self._refuse("prompt", "must not be empty")
 
-    def _refuse(self, name: str, rule: str) -> None:
+    def _check_system(self) -> None:
+        if isinstance(self.system, str):
+            return
+        if not _is_list(self.system):
+            got = type(self.system).__name__
+            self._refuse("system", f"expected a text or a list of text blocks, got {got}")
+        object.__setattr__(self, "system", list(self.system))
+
+    def _refuse(self, name: str, rule: str) -> NoReturn:
         raise InvalidRequestError(
             f"Request {self.custom_id!r}: {name}: {rule}.", custom_id=self.custom_id, field=name
         )
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping)
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ async def poll_until_ended(
     Passing faults do not end the wait. After `timeout` seconds raises `BatchWaitTimeoutError`,
     without cancelling anything.
     """
-    check_interval(poll_interval)
+    check_schedule(poll_interval)
     deadline = None if timeout is None else time.monotonic() + timeout
     while True:
         found: BatchJob | ApiUnavailableError
@@ -64,12 +64,14 @@ async def poll_until_ended(
         await asyncio.sleep(pause)
 
 
-def check_interval(poll_interval: float) -> None:
-    """Raise `InvalidRequestError` unless `poll_interval` is a positive number of seconds."""
+def check_schedule(poll_interval: float, wait_fraction: float = 0.0) -> None:
+    """Raise `InvalidRequestError` for an interval of no time, or a negative fraction."""
     if not poll_interval > 0:
         raise InvalidRequestError(
             f"poll_interval: must be more than 0 seconds, got {poll_interval!r}."
         )
+    if not wait_fraction >= 0:
+        raise InvalidRequestError(f"wait_fraction: must not be negative, got {wait_fraction!r}.")
 
 
 def _timed_out(

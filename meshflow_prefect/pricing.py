@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from meshflow_prefect.errors import InvalidRequestError
@@ -27,7 +28,7 @@ WEB_SEARCH = Decimal(10) / 1000
 
 @dataclass(frozen=True)
 class TokenPrices:
-    """Standard prices of one model in US$ per million tokens; a batch costs half of each."""
+    """Prices of one model in US$ per million tokens."""
 
     input: Decimal
     output: Decimal
@@ -63,8 +64,11 @@ def set_price(
     ):
         default = prices["input"] * Decimal(multiple)
         prices[name] = default if value is None else Decimal(str(value))
-    if negative := [name for name, value in prices.items() if not value >= 0]:
-        raise InvalidRequestError(f"Price of {model!r}: {negative[0]}: must not be negative.")
+    for name, value in prices.items():
+        if not value.is_finite() or value < 0:
+            raise InvalidRequestError(
+                f"Price of {model!r}: {name}: must be 0 or more, got {value}."
+            )
     _overrides[model] = TokenPrices(**prices)
 
 
@@ -72,10 +76,14 @@ def cost_of(model: str, usage: Mapping[str, Any], *, tier: Tier = "batch") -> De
     """Return the exact price in US$ of one reply, or None where the model's price is not known."""
     tokens = _tokens(usage)
     searches = int((usage.get("server_tool_use") or {}).get("web_search_requests") or 0)
-    prices = _overrides.get(model)
-    cost = _own_cost(prices, tokens, tier) if prices else _library_cost(model, tokens, tier)
-    if cost is None:
-        return None
+    if (own := _overrides.get(model)) is not None:
+        cost = _cost(own, tokens) / (2 if tier == "batch" else 1)
+    else:
+        steps = _library_prices(model, tier)
+        if steps is None:
+            return None
+        # The last step whose prompt length is exceeded holds for all tokens of the request.
+        cost = _cost([p for start, p in steps if tokens["input_tokens"] > start][-1], tokens)
     if usage.get("inference_geo") == "us":
         cost *= US_INFERENCE_FACTOR
     return cost + searches * WEB_SEARCH
@@ -121,29 +129,55 @@ def _tokens(usage: Mapping[str, Any]) -> dict[str, int]:
     }
 
 
-def _own_cost(prices: TokenPrices, tokens: Mapping[str, int], tier: Tier) -> Decimal:
+def _cost(prices: TokenPrices, tokens: Mapping[str, int]) -> Decimal:
     written, hour = tokens["cache_write_tokens"], tokens["cache_write_1h_tokens"]
     read = tokens["cache_read_tokens"]
-    standard = (
+    return (
         (tokens["input_tokens"] - written - read) * prices.input
         + tokens["output_tokens"] * prices.output
         + (written - hour) * prices.cache_write_5m
         + hour * prices.cache_write_1h
         + read * prices.cache_read
     ) / 1_000_000
-    return standard / 2 if tier == "batch" else standard
 
 
-def _library_cost(model: str, tokens: Mapping[str, int], tier: Tier) -> Decimal | None:
+@lru_cache(maxsize=256)
+def _library_prices(model: str, tier: Tier) -> tuple[tuple[int, TokenPrices], ...] | None:
+    """Return the library's prices of a model by the prompt length that each holds above.
+
+    Asking the library for the price of each row takes longer than all else that is done with it.
+    """
     from genai_prices import Usage, calc_price
+    from genai_prices.types import TieredPrices
 
     try:
-        return calc_price(
-            Usage(**tokens),
+        known = calc_price(
+            Usage(input_tokens=1),
             model,
             provider_id="anthropic",
             # `{"service_tier": "batch"}` looks right and silently gives the standard price.
             price_context={"processing": "batch"} if tier == "batch" else None,
-        ).total_price
+        ).model_price
     except LookupError:
         return None
+
+    def above(start: int, kind: str) -> Decimal:
+        price = getattr(known, kind, None)
+        if isinstance(price, TieredPrices):
+            return [price.base, *(t.price for t in price.tiers if t.start <= start)][-1]
+        # A kind that has no price of its own is charged as plain input.
+        return price if price is not None else above(start, "input_mtok")
+
+    kinds = {
+        "input": "input_mtok",
+        "output": "output_mtok",
+        "cache_write_5m": "cache_write_mtok",
+        "cache_write_1h": "cache_write_1h_mtok",
+        "cache_read": "cache_read_mtok",
+    }
+    tiered = (price for price in vars(known).values() if isinstance(price, TieredPrices))
+    starts = sorted({step.start for price in tiered for step in price.tiers})
+    return tuple(
+        (start, TokenPrices(**{name: above(start, kind) for name, kind in kinds.items()}))
+        for start in (-1, *starts)
+    )

@@ -15,6 +15,7 @@ from rich.text import Text
 from meshflow_prefect.errors import ApiUnavailableError
 from meshflow_prefect.models import BatchJob
 from meshflow_prefect.polling import Watch
+from meshflow_prefect.reporting import counted
 
 
 @contextmanager
@@ -66,4 +67,4 @@ class _Display:
 def _describe(found: BatchJob | ApiUnavailableError) -> str:
     if isinstance(found, ApiUnavailableError):
         return f"could not ask: {found}"
-    return f"{found.batch_id} {found.status.replace('_', ' ')} ({found.total:,} requests)"
+    return f"{found.batch_id} {found.status.replace('_', ' ')} ({counted(found.total, 'request')})"

@@ -22,13 +22,18 @@ def log_outcome(logger: Logger, batch_id: str, results: Sequence[BatchResult]) -
     logger.info("Batch %s: %s; %s tokens; %s.", batch_id, counts, f"{tokens:,}", price(results))
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a number with its noun, such as `1 request` or `5,000 requests`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def price(results: Sequence[BatchResult]) -> str:
     """Return the cost of the rows whose model has a known price, in words."""
     known = [result for result in results if result.cost_usd is not None]
     total = total_cost(known) or Decimal(0)
     words = f"US$ {total:f} (standard price US$ {standard_cost(known):f})"
     if unknown := len(results) - len(known):
-        words += f", and {unknown:,} rows of unknown cost"
+        words += f", and {counted(unknown, 'row')} of unknown cost"
     return words
 
 

@@ -20,11 +20,17 @@ def parse_row(line: bytes) -> BatchResult:
     """
     try:
         row = orjson.loads(line)
-        custom_id, result = row["custom_id"], row["result"]
-        kind = result["type"]
-    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+        return _result(row["custom_id"], row["result"])
+    # What a line of another shape does wherever it is looked into.
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         shown = line[:80].decode("utf-8", "replace")
         raise MeshflowError(f"Not a result row ({error!r}): {shown!r}…") from None
+
+
+def _result(custom_id: str, result: Mapping[str, Any]) -> BatchResult:
+    if not isinstance(custom_id, str):
+        raise TypeError("custom_id is not a text")
+    kind = result["type"]
     if kind == "succeeded":
         return _succeeded(custom_id, result["message"])
     if kind == "errored":

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from meshflow_prefect.activity import busy
 from meshflow_prefect.errors import SubmissionRefusedError, SubmissionUnknownError
 from meshflow_prefect.ledger import Claims, Entry, Ledger, match
 from meshflow_prefect.lineage import Lineage, read_lineage
 from meshflow_prefect.locks import AnyLoopLock
+from meshflow_prefect.reporting import counted
 
 if TYPE_CHECKING:
     from meshflow_prefect.chunking import Chunk
@@ -19,12 +20,6 @@ if TYPE_CHECKING:
 
 _claims = Claims()
 _claiming = AnyLoopLock()
-_under_way: set[object] = set()
-
-
-def submissions_under_way() -> int:
-    """Return how many create calls of this process are sent and not yet recorded."""
-    return len(_under_way)
 
 
 async def submit_once(chunk: Chunk, anthropic: AnthropicBatchClient, *, sole: bool = False) -> str:
@@ -39,7 +34,7 @@ async def submit_once(chunk: Chunk, anthropic: AnthropicBatchClient, *, sole: bo
     from prefect import get_client
     from prefect.logging import get_run_logger
 
-    with _counted():
+    with busy():
         async with get_client() as prefect:
             lineage = await read_lineage(prefect)
             if lineage is None:
@@ -51,9 +46,8 @@ async def submit_once(chunk: Chunk, anthropic: AnthropicBatchClient, *, sole: bo
                 entry, is_new = await _claim(ledger, lineage, chunk, sole=sole)
             if is_new:
                 entry = await _create(ledger, entry, chunk, anthropic)
-                logger.info(
-                    "Submitted %s requests as batch %s.", f"{entry.requests:,}", entry.batch_id
-                )
+                submitted = counted(entry.requests, "request")
+                logger.info("Submitted %s as batch %s.", submitted, entry.batch_id)
                 return entry.batch_id
             _check_same(entry, chunk)
             if not entry.batch_id:
@@ -139,13 +133,3 @@ def _unknown(entry: Entry) -> SubmissionUnknownError:
         requests=entry.requests,
         intended_at=entry.intended_at,
     )
-
-
-@contextmanager
-def _counted() -> Iterator[None]:
-    token = object()
-    _under_way.add(token)
-    try:
-        yield
-    finally:
-        _under_way.discard(token)

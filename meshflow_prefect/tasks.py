@@ -22,11 +22,13 @@ from prefect.context import FlowRunContext, TaskRunContext
 from prefect.runtime import task_run
 from prefect.tasks import Task, exponential_backoff
 
+from meshflow_prefect.activity import busy
 from meshflow_prefect.chunking import make_chunk
 from meshflow_prefect.credentials import AnthropicCredentials
 from meshflow_prefect.errors import ApiUnavailableError, InvalidRequestError, RateLimitedError
 from meshflow_prefect.flow_type import BatchFlow
 from meshflow_prefect.models import BatchJob, BatchRequest, BatchResult
+from meshflow_prefect.reporting import counted
 from meshflow_prefect.submission import ids_digest, submit_once
 from meshflow_prefect.waiting import wait_until_ended
 
@@ -41,8 +43,7 @@ async def _may_retry_reading(_task: Task[..., Any], _run: TaskRun, state: State[
 
 
 def _submit_name() -> str:
-    count = len(task_run.parameters["requests"])
-    return f"submit {count:,} request{'s' if count != 1 else ''}"
+    return f"submit {counted(len(task_run.parameters['requests']), 'request')}"
 
 
 @task(
@@ -152,7 +153,8 @@ async def collect_results(
         ResultsUnavailableError: the results are older than 29 days.
     """
     async with (credentials or AnthropicCredentials()).get_client() as anthropic:
-        return await anthropic.results(batch_id, custom_ids=_custom_ids(requests))
+        with busy():
+            return await anthropic.results(batch_id, custom_ids=_custom_ids(requests))
 
 
 @task(

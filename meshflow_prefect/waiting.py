@@ -17,12 +17,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING, NoReturn
 from uuid import uuid4
 
+from meshflow_prefect.activity import busy, idle_seconds
 from meshflow_prefect.errors import SuspensionError
 from meshflow_prefect.lineage import Lineage, read_lineage
 from meshflow_prefect.locks import AnyLoopLock
 from meshflow_prefect.models import BatchJob
-from meshflow_prefect.polling import check_interval, next_check, poll_until_ended
-from meshflow_prefect.submission import submissions_under_way
+from meshflow_prefect.polling import check_schedule, next_check, poll_until_ended
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 GRACE_SECONDS = 5.0
 """How long a process stays after a wait has decided to suspend its run, so that jobs which were
 started beside it (`asyncio.gather`) submit, or are checked, before the process ends."""
+
+QUIET_SECONDS = 1.0
+"""How long none of its steps may have been under way by then: one step leads to the next."""
 
 
 async def wait_until_ended(
@@ -46,12 +49,14 @@ async def wait_until_ended(
     """
     from prefect import get_client
 
-    check_interval(poll_interval)
+    check_schedule(poll_interval, wait_fraction)
     async with get_client() as prefect:
-        lineage = await read_lineage(prefect)
-        if lineage is None or lineage.in_this_process is None:
+        with busy():
+            lineage = await read_lineage(prefect)
+            can_suspend = lineage is not None and lineage.in_this_process is not None
+            job = await check() if can_suspend else None
+        if lineage is None or job is None:
             return await _sleep_until_ended(check, poll_interval)
-        job = await check()
         if job.is_complete:
             return job
         wake = next_check(job, poll_interval=poll_interval, wait_fraction=wait_fraction)
@@ -129,7 +134,7 @@ async def _suspend(
     departure = _departures.setdefault(own.id, _Departure(wake))
     token = departure.join(wake)
     # It is the time that this waits for, so there is no event to wait on.
-    while time.monotonic() < departure.leaves_at or submissions_under_way():  # noqa: ASYNC110
+    while time.monotonic() < departure.leaves_at or idle_seconds() < QUIET_SECONDS:  # noqa: ASYNC110
         await asyncio.sleep(0.1)
     async with departure.lock:
         # A run that is resumed, or waits on, in this same process departs anew.

@@ -6,6 +6,7 @@ import json
 import shutil
 import sys
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
@@ -96,6 +97,22 @@ def test_two_jobs_of_the_same_content_in_one_flow_are_two_batches(worker, emulat
     assert len(emulator.batches()) == 2
     first, second = notes(run_id, "load")[0], notes(run_id, "load")[-1]
     assert first["rows"][0]["message"]["id"] != second["rows"][0]["message"]["id"]
+
+
+def test_jobs_two_levels_down_and_inside_a_task_leave_together(worker, emulator, notes):
+    run_id = worker.start(worker.deploy("pipelines.py:nested"))
+    worker.wait_for_state(run_id, *RESTING)
+    assert len(emulator.batches()) == 3
+
+    run = worker.finish(run_id)
+
+    assert run.run_count == 1
+    assert len(emulator.batches()) == 3
+    (loaded,) = notes(run_id, "load")
+    shown = [row["output"] for row in loaded["rows"]]
+    expected = ["A 0", "A 1", "B 0", "B 1", "C 0", "C 1"]
+    assert [prompt in text for prompt, text in zip(expected, shown, strict=True)] == [True] * 6
+    assert "Crashed" not in {task.state.name for task in worker.task_runs(run_id)}
 
 
 def test_tasks_submitted_to_threads_from_a_sync_flow_suspend_it_too(worker, emulator, notes):
@@ -199,12 +216,11 @@ def test_cancelling_a_suspended_run_ends_in_cancelled(worker, emulator):
     assert len(emulator.batches()) == 1
 
 
-def test_a_key_as_parameter_of_a_deployed_run_is_refused_and_erased(worker, emulator):
+@pytest.mark.parametrize("where", ["api_key", "credentials"])
+def test_a_key_as_parameter_of_a_deployed_run_is_refused_and_erased(worker, emulator, where):
     key = "sk-ant-key-in-a-parameter-0123456789"
-    deployment = worker.deploy(
-        "packaged.py:batch_agent_tasks", flow_name="batch-agent-tasks", name="keyed"
-    )
-    run_id = worker.start(deployment, tasks=["One."], api_key=key)
+    given = {"api_key": key} if where == "api_key" else {"credentials": {"api_key": key}}
+    run_id = worker.start(packaged(worker), tasks=["One."], **given)
 
     run = worker.wait_for_state(run_id, "Failed")
 
@@ -215,15 +231,23 @@ def test_a_key_as_parameter_of_a_deployed_run_is_refused_and_erased(worker, emul
     assert emulator.batches() == []
 
 
-def test_the_key_is_nowhere_in_the_database_the_storage_and_the_logs(worker, emulator, notes):
-    from meshflow_prefect import AnthropicCredentials
+def test_a_block_that_was_chosen_in_the_ui_is_used(worker, emulator):
+    block_id = save_block(emulator, "sk-ant-key-of-the-ui-0123456789", "chosen")
+    reference = {"$ref": {"block_document_id": str(block_id)}}
+    run_id = worker.start(packaged(worker), tasks=["One."], credentials=reference, poll_interval=10)
+
+    worker.finish(run_id)
+
+    assert len({call["key_fingerprint"] for call in emulator.calls()}) == 1
+    assert len(emulator.batches()) == 1
+
+
+def test_the_key_is_nowhere_in_the_database_the_storage_and_the_logs(worker, emulator):
     from tests.conftest import WORKER_KEY
 
     in_block = "sk-ant-key-in-the-block-0123456789"
     in_code = worker.env["MESHFLOW_TEST_KEY"]
-    AnthropicCredentials(api_key=in_block, base_url=emulator.base_url).save(
-        "of-the-test", overwrite=True, _sync=True
-    )
+    save_block(emulator, in_block, "of-the-test")
     runs = [
         worker.start(worker.deploy("pipelines.py:pipeline"), count=2, credentials="of-the-test"),
         worker.start(worker.deploy("pipelines.py:keyed")),
@@ -238,6 +262,18 @@ def test_the_key_is_nowhere_in_the_database_the_storage_and_the_logs(worker, emu
     for key in (in_block, in_code, WORKER_KEY):
         hits = [str(path) for path in files_below(worker.home) if key.encode() in path.read_bytes()]
         assert hits == []
+
+
+def packaged(stack) -> UUID:
+    """The package's own flow as a deployment."""
+    return stack.deploy("packaged.py:batch_agent_tasks", flow_name="batch-agent-tasks")
+
+
+def save_block(emulator, key: str, name: str) -> UUID:
+    from meshflow_prefect import AnthropicCredentials
+
+    block = AnthropicCredentials(api_key=key, base_url=emulator.base_url)
+    return block.save(name, overwrite=True, _sync=True)
 
 
 def files_below(folder: Path) -> list[Path]:

@@ -83,6 +83,24 @@ async def composed() -> int:
 
 
 @flow
+async def middle(letter: str) -> list[BatchResult]:
+    return await batch_agent_tasks([f"{letter} {i}" for i in range(2)], poll_interval=POLL_INTERVAL)
+
+
+@task
+async def in_a_task() -> list[BatchResult]:
+    return await batch_agent_tasks(["C 0", "C 1"], poll_interval=POLL_INTERVAL)
+
+
+@flow
+async def nested() -> int:
+    """Jobs two levels down, at once, and one that is called inside a task."""
+    results = await asyncio.gather(middle("A"), middle("B"), in_a_task())
+    load([row for rows in results for row in rows])
+    return 6
+
+
+@flow
 def submitted() -> int:
     """A flow that is not async: tasks run in threads, two of equal content at once."""
     requests = [BatchRequest(f"row-{i}", f"Describe {i}.") for i in range(2)]

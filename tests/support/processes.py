@@ -63,10 +63,14 @@ def end_group(process: subprocess.Popen[bytes]) -> None:
 
 def processes_of_run(flow_run_id: str) -> list[int]:
     """Return the ids of the processes that execute this flow run, out of the process table."""
-    marks = (
+    return processes_with(
         f"PREFECT__FLOW_RUN_ID={flow_run_id}",
         f"PREFECT__FLOW_RUN_ID={flow_run_id.replace('-', '')}",
     )
+
+
+def processes_with(*marks: str) -> list[int]:
+    """Return the ids of the processes that have one of these `NAME=value` in the environment."""
     found = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():

@@ -1,0 +1,219 @@
+"""One line of a results file is one result; nothing that the API said is lost."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from meshflow_prefect import BatchJob, BatchResult, MeshflowError
+from meshflow_prefect.results import parse_row
+
+MODEL = "claude-haiku-4-5-20251001"
+USAGE = {
+    "input_tokens": 1000,
+    "cache_creation_input_tokens": 20,
+    "cache_read_input_tokens": 300,
+    "output_tokens": 4,
+}
+
+
+def succeeded(*content: dict, **message: object) -> bytes:
+    whole = {
+        "id": "msg_1",
+        "model": MODEL,
+        "content": list(content or ({"type": "text", "text": "Hi."},)),
+        "stop_reason": "end_turn",
+        "usage": USAGE,
+        **message,
+    }
+    return row({"type": "succeeded", "message": whole})
+
+
+def row(result: object) -> bytes:
+    return orjson.dumps({"custom_id": "a", "result": result})
+
+
+def test_a_succeeded_row_has_text_tokens_and_cost():
+    result = parse_row(succeeded())
+
+    assert result.succeeded
+    assert (result.custom_id, result.output, result.model) == ("a", "Hi.", MODEL)
+    assert result.tokens == 1324
+    # US$ per million, halved: 1 in, 5 out, 1.25 write, 0.10 read.
+    assert result.cost_usd == (1000 * 1 + 4 * 5 + 20 * 1.25 + 300 * 0.10) / 2 / 1_000_000
+    assert (result.error, result.error_type) == (None, None)
+    assert result.usage == USAGE
+
+
+def test_only_text_blocks_are_output_and_the_message_keeps_the_others():
+    blocks = [
+        {"type": "thinking", "thinking": "Hm.", "signature": "s"},
+        {"type": "text", "text": "One, "},
+        {"type": "from_the_future", "text": "not this", "data": [1]},
+        {"type": "text", "text": "two."},
+    ]
+
+    result = parse_row(succeeded(*blocks, new_field={"a": 1}))
+
+    assert result.output == "One, two."
+    assert result.message["content"] == blocks
+    assert result.message["new_field"] == {"a": 1}
+
+
+def test_separators_of_unicode_stay_in_the_text():
+    text = "one\u2028two\u2029three\u0085four\x0bfive"
+    line = json.dumps(
+        {
+            "custom_id": "a",
+            "result": {
+                "type": "succeeded",
+                "message": {"content": [{"type": "text", "text": text}]},
+            },
+        },
+        ensure_ascii=False,
+    ).encode()
+
+    assert parse_row(line).output == text
+
+
+@pytest.mark.parametrize(
+    ("stop_reason", "refused", "truncated"),
+    [
+        ("end_turn", False, False),
+        ("refusal", True, False),
+        ("max_tokens", False, True),
+        ("model_context_window_exceeded", False, True),
+        ("from_the_future", False, False),
+    ],
+)
+def test_a_refusal_and_a_cut_are_visible_without_reading_the_message(
+    stop_reason, refused, truncated
+):
+    result = parse_row(succeeded(stop_reason=stop_reason))
+
+    assert result.succeeded
+    assert (result.stop_reason, result.refused, result.truncated) == (
+        stop_reason,
+        refused,
+        truncated,
+    )
+    assert result.to_dict()["refused"] is refused
+    assert result.to_dict()["truncated"] is truncated
+
+
+def test_an_errored_row_has_the_kind_that_stands_below_the_envelope():
+    error = {"type": "not_found_error", "message": "model: x"}
+    result = parse_row(
+        row({"type": "errored", "error": {"type": "error", "error": error, "request_id": None}})
+    )
+
+    assert (result.status, result.error_type) == ("errored", "not_found_error")
+    assert result.error == "not_found_error: model: x"
+    assert (result.succeeded, result.output, result.cost_usd) == (False, "", 0.0)
+
+
+@pytest.mark.parametrize("status", ["expired", "canceled"])
+def test_a_row_that_was_not_processed_says_so_and_costs_nothing(status):
+    result = parse_row(row({"type": status}))
+
+    assert (result.status, result.error_type, result.cost_usd) == (status, status, 0.0)
+    assert result.error
+    assert not result.succeeded
+
+
+def test_the_cost_of_an_unknown_model_is_not_a_zero():
+    assert parse_row(succeeded(model="claude-of-tomorrow")).cost_usd is None
+
+
+def test_usage_that_the_api_left_out_counts_as_nothing():
+    result = parse_row(succeeded(usage=None))
+    assert (result.tokens, result.cost_usd) == (0, 0.0)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"",
+        b"7",
+        b"null",
+        b"[]",
+        b"not json",
+        b'{"custom_id":"a"}',
+        b'{"result":{"type":"expired"}}',
+        b'{"custom_id":7,"result":{"type":"expired"}}',
+        b'{"custom_id":"a","result":{}}',
+        b'{"custom_id":"a","result":null}',
+        b'{"custom_id":"a","result":{"type":"from_the_future"}}',
+        b'{"custom_id":"a","result":{"type":"succeeded"}}',
+        b'{"custom_id":"a","result":{"type":"succeeded","message":null}}',
+        b'{"custom_id":"a","result":{"type":"succeeded","message":{"content":null}}}',
+        b'{"custom_id":"a","result":{"type":"succeeded","message":{"content":["x"]}}}',
+        b'{"custom_id":"a","result":{"type":"errored","error":"x"}}',
+        succeeded()[:-20],
+        succeeded(usage={"input_tokens": "many"}),
+        b"\xff\xfe",
+    ],
+)
+def test_a_line_that_is_not_a_row_is_an_error_of_ours(line):
+    with pytest.raises(MeshflowError):
+        parse_row(line)
+
+
+@given(st.integers(0, len(succeeded()) - 1))
+def test_a_row_cut_anywhere_is_an_error_of_ours(length):
+    with pytest.raises(MeshflowError):
+        parse_row(succeeded()[:length])
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_any_text_comes_back_as_it_was(text):
+    assert parse_row(succeeded({"type": "text", "text": text})).output == text
+
+
+@pytest.mark.parametrize("line", [succeeded(), row({"type": "expired"})])
+def test_a_result_as_a_dictionary_is_json(line):
+    result = parse_row(line)
+
+    again = json.loads(json.dumps(result.to_dict()))
+
+    assert again == result.to_dict()
+    fields = {name: again[name] for name in BatchResult.__dataclass_fields__}
+    assert BatchResult(**fields) == result
+    assert again["succeeded"] is result.succeeded
+
+
+def test_a_job_as_a_dictionary_is_json():
+    job = BatchJob(
+        "msgbatch_1",
+        "in_progress",
+        {"processing": 2, "succeeded": 0, "errored": 0, "canceled": 0, "expired": 0},
+        created_at=datetime(2026, 11, 22, 12, tzinfo=UTC),
+        expires_at=datetime(2026, 11, 23, 12, tzinfo=UTC),
+    )
+
+    assert json.loads(json.dumps(job.to_dict())) == {
+        "batch_id": "msgbatch_1",
+        "status": "in_progress",
+        "request_counts": dict(job.request_counts),
+        "created_at": "2026-11-22T12:00:00+00:00",
+        "expires_at": "2026-11-23T12:00:00+00:00",
+        "ended_at": None,
+        "cancel_initiated_at": None,
+        "archived_at": None,
+        "is_complete": False,
+    }
+    assert job.total == 2
+
+
+@pytest.mark.parametrize(
+    ("status", "complete"),
+    [("in_progress", False), ("canceling", False), ("ended", True), ("canceled", True)],
+)
+def test_a_job_is_complete_when_its_results_can_be_read(status, complete):
+    now = datetime.now(UTC)
+    assert BatchJob("b", status, {}, created_at=now, expires_at=now).is_complete is complete
