@@ -84,7 +84,7 @@ def create_failure(error: anthropic.APIError) -> MeshflowError:
         return refused
     if isinstance(error, anthropic.RateLimitError | anthropic.OverloadedError):
         return RateLimitedError(f"No batch was made: {_said(error)}.", **facts)
-    if isinstance(error, anthropic.APIStatusError) and error.status_code < 500:
+    if isinstance(error, anthropic.APIStatusError) and _certainly_refused(error.status_code):
         return SubmissionRefusedError(f"No batch was made: {_said(error)}.", **facts)
     return SubmissionUnknownError(
         f"The create call was sent and its answer is not known ({_said(error)}): there may be a "
@@ -92,6 +92,11 @@ def create_failure(error: anthropic.APIError) -> MeshflowError:
         "number of requests and the time, and collect it by its id.",
         **facts,
     )
+
+
+def _certainly_refused(status_code: int) -> bool:
+    # A 408 or a 409 may come after the work was done, and a 5xx was seen to.
+    return status_code < 500 and status_code not in (408, 409)
 
 
 def _refused_key(error: anthropic.APIError) -> MeshflowError | None:

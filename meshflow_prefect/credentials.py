@@ -31,6 +31,11 @@ class AnthropicCredentials(Block):
 
     _block_type_name: ClassVar[str] = "Anthropic Credentials"
     _block_type_slug: ClassVar[str] = "anthropic-credentials"
+    # Prefect's own picture of a key.
+    _logo_url: ClassVar[HttpUrl] = HttpUrl(
+        "https://raw.githubusercontent.com/PrefectHQ/prefect/"
+        "420d0d6a78bb6df1fc18bcf188fdad43c1d22ea9/assets/block-logos/secret.png"
+    )
     _documentation_url: ClassVar[HttpUrl] = HttpUrl("https://pypi.org/project/meshflow-prefect/")
 
     api_key: SecretStr | None = Field(

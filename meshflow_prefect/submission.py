@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from meshflow_prefect.activity import busy
-from meshflow_prefect.errors import SubmissionRefusedError, SubmissionUnknownError
+from meshflow_prefect.errors import CredentialsError, SubmissionRefusedError, SubmissionUnknownError
 from meshflow_prefect.ledger import Claims, Entry, Ledger, match
 from meshflow_prefect.lineage import Lineage, read_lineage
 from meshflow_prefect.locks import AnyLoopLock
@@ -100,7 +100,7 @@ async def _create(
 ) -> Entry:
     try:
         job = await anthropic.create(chunk)
-    except SubmissionRefusedError:
+    except (CredentialsError, SubmissionRefusedError):
         await ledger.withdraw(entry)
         raise
     # From here on the batch is paid for. A cancellation of this coroutine must not come between

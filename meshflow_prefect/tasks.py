@@ -25,7 +25,12 @@ from prefect.tasks import Task, exponential_backoff
 from meshflow_prefect.activity import busy
 from meshflow_prefect.chunking import make_chunk
 from meshflow_prefect.credentials import AnthropicCredentials
-from meshflow_prefect.errors import ApiUnavailableError, InvalidRequestError, RateLimitedError
+from meshflow_prefect.errors import (
+    ApiUnavailableError,
+    InvalidRequestError,
+    RateLimitedError,
+    SubmissionRefusedError,
+)
 from meshflow_prefect.flow_type import BatchFlow
 from meshflow_prefect.models import BatchJob, BatchRequest, BatchResult
 from meshflow_prefect.reporting import counted
@@ -34,8 +39,12 @@ from meshflow_prefect.waiting import wait_until_ended
 
 
 async def _may_retry_create(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
-    # A 429 or 529 is certain to have made no batch. Any other failed create is never repeated.
-    return isinstance(await state.aresult(raise_on_failure=False), RateLimitedError)
+    # Only what certainly made no batch and may work later: a 429 or 529, or nobody was reached. Any
+    # other failed create is never repeated.
+    error = await state.aresult(raise_on_failure=False)
+    if isinstance(error, RateLimitedError):
+        return True
+    return isinstance(error, SubmissionRefusedError) and error.details.get("status_code", 0) is None
 
 
 async def _may_retry_reading(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
@@ -53,7 +62,7 @@ def _submit_name() -> str:
     # lost result storage, and would merge two submissions of equal content.
     cache_policy=NO_CACHE,
     retries=3,
-    retry_delay_seconds=exponential_backoff(30),
+    retry_delay_seconds=exponential_backoff(10),
     retry_condition_fn=_may_retry_create,
 )
 async def submit_batch(
@@ -119,10 +128,14 @@ async def poll_batch(
         )
 
 
-def _results_key(_context: TaskRunContext, parameters: dict[str, Any]) -> str:
+def _results_key(_context: TaskRunContext, parameters: dict[str, Any]) -> str | None:
     # The results of an ended batch never change, so the batch and the order asked for are the key.
-    ids = _custom_ids(parameters["requests"])
-    return f"meshflow-results-{parameters['batch_id']}-{ids_digest(ids or ())}"
+    requests = parameters["requests"]
+    if requests is not None and not isinstance(requests, Sequence):
+        return None  # an iterator that was read here would be empty in the task
+    ids = _custom_ids(requests)
+    asked = "all" if ids is None else ids_digest(ids)
+    return f"meshflow-results-{parameters['batch_id']}-{asked}"
 
 
 @task(

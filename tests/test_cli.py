@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shlex
@@ -32,9 +33,9 @@ def run(anthropic_emulator):
     return run
 
 
-async def submitted(emulator) -> str:
+async def submitted(emulator, *ids: str) -> str:
     async with AnthropicBatchClient() as client:
-        return await client.submit([BatchRequest("a", "Hello."), BatchRequest("b", "Bye.")])
+        return await client.submit([BatchRequest(name, "Hello.") for name in ids or ("a", "b")])
 
 
 def test_the_version(run):
@@ -81,9 +82,8 @@ async def test_ids_in_the_list_are_whole_on_a_narrow_terminal(run, anthropic_emu
 
 
 @pytest.mark.anthropic_emulator(clock="stepped")
-async def test_a_reader_that_has_seen_enough_ends_the_results_quietly(anthropic_emulator):
-    async with AnthropicBatchClient() as client:
-        batch_id = await client.submit([BatchRequest(f"r-{i}", "Hello.") for i in range(2000)])
+def test_a_reader_that_has_seen_enough_ends_the_results_quietly(anthropic_emulator):
+    batch_id = asyncio.run(submitted(anthropic_emulator, *(f"r-{i}" for i in range(2000))))
     anthropic_emulator.end(batch_id)
 
     shell = f"{shlex.join(COMMAND)} results {batch_id} | head -n 1"

@@ -8,8 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from tests.support.processes import end_group, processes_with, wait_until
 
 ROOT = Path(__file__).parents[1]
@@ -38,8 +36,7 @@ def test_the_demo_tells_of_a_real_suspension_and_leaves_no_process(tmp_path):
     assert processes_with(f"OF_TEST={tmp_path}") == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_demo_leaves_neither_a_process_nor_a_folder(tmp_path, number):
+def test_an_interrupted_demo_leaves_neither_a_process_nor_a_folder(tmp_path):
     env = os.environ | {"OF_TEST": str(tmp_path), "TMPDIR": str(tmp_path)}
     log = tmp_path / "log"
     with log.open("wb") as output:
@@ -50,7 +47,7 @@ def test_an_interrupted_demo_leaves_neither_a_process_nor_a_folder(tmp_path, num
         # The emulator, the server, the worker and the command that deploys.
         wait_until(lambda: len(processes_with(f"OF_TEST={tmp_path}")) > 3, "all have been started")
         for _ in range(2):  # The second one is a person who is in a hurry.
-            process.send_signal(number)
+            process.send_signal(signal.SIGINT)
             process.poll()
         assert process.wait(60) == 130
     finally:

@@ -10,6 +10,9 @@ import pytest
 README = Path(__file__).parents[1] / "README.md"
 SNIPPETS = re.findall(r"^```python\n(.*?)^```", README.read_text(), re.DOTALL | re.MULTILINE)
 
+# The snippets wait for as long as users do: have their batches ended at the first check.
+pytestmark = pytest.mark.anthropic_emulator(batch_seconds=0.001)
+
 
 def run(containing: str) -> dict:
     (source,) = [snippet for snippet in SNIPPETS if containing in snippet]
@@ -22,7 +25,7 @@ def test_no_snippet_is_left_out():
     assert len(SNIPPETS) == 5
 
 
-async def test_the_pipeline(in_process, capsys):
+async def test_the_pipeline(stack, anthropic_emulator, capsys):
     await run("def nightly")["nightly"]()
 
     printed = capsys.readouterr().out.splitlines()
@@ -30,17 +33,17 @@ async def test_the_pipeline(in_process, capsys):
         "task-0",
         "task-1",
     ]
-    assert len(in_process.batches()) == 1
+    assert len(anthropic_emulator.batches()) == 1
 
 
-async def test_the_building_blocks(in_process):
+async def test_the_building_blocks(stack, anthropic_emulator):
     results = await run("def composed")["composed"]()
 
     assert [result.custom_id for result in results] == ["poem", "sum"]
     assert all(result.succeeded for result in results)
 
 
-async def test_the_client_without_prefect(in_process, capsys):
+async def test_the_client_without_prefect(anthropic_emulator, capsys):
     await run("def ask")["ask"]()
 
     output, cost = capsys.readouterr().out.strip().rsplit(" ", 1)
