@@ -51,7 +51,7 @@ def running(
 
 def end_group(process: subprocess.Popen[bytes]) -> None:
     """End a process and all that it started: politely, then at once."""
-    for number, patience in ((signal.SIGINT, 15), (signal.SIGKILL, 15)):
+    for number, patience in ((signal.SIGTERM, 15), (signal.SIGKILL, 15)):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, number)
         with contextlib.suppress(subprocess.TimeoutExpired):

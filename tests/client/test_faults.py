@@ -1,0 +1,210 @@
+"""What the client does when the API fails."""
+
+from __future__ import annotations
+
+import orjson
+import pytest
+
+from meshflow_prefect import (
+    AnthropicBatchClient,
+    ApiUnavailableError,
+    BatchRequest,
+    BatchWaitTimeoutError,
+    CredentialsError,
+    InvalidRequestError,
+    MeshflowError,
+    RateLimitedError,
+    SubmissionRefusedError,
+    SubmissionUnknownError,
+)
+from tests.support.jobs import numbered, quick, stepped
+from tests.support.scripted import CREATE, DROPPED, Answer, problem
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (DROPPED, "Connection error"),
+        (problem(500, "api_error", "Internal server error"), "500 api_error: Internal"),
+        (problem(504, "timeout_error", "Too late"), "504 timeout_error: Too late"),
+        (Answer(502, b"<html>Bad gateway</html>"), "502"),
+    ],
+)
+@stepped
+async def test_a_create_whose_answer_is_lost_is_sent_once_and_reported_as_unknown(
+    scripted, anthropic_emulator, fault, said
+):
+    """The emulator has accepted the batch: a second create would be a second bill."""
+    scripted.after = lambda call: fault if call == CREATE else None
+    async with AnthropicBatchClient(base_url=scripted.base_url) as client:
+        with pytest.raises(SubmissionUnknownError, match="there may be a batch") as lost:
+            await client.submit(numbered(3))
+
+    assert said in str(lost.value)
+    assert scripted.count(CREATE) == 1
+    assert [batch["requests"] for batch in anthropic_emulator.batches()] == [3]
+    assert not isinstance(lost.value, SubmissionRefusedError)
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "status", "retry_after"),
+    [
+        (
+            problem(429, "rate_limit_error", "Slow", **{"retry-after": "7"}),
+            RateLimitedError,
+            429,
+            7,
+        ),
+        (problem(429, "rate_limit_error", "Spend limit"), RateLimitedError, 429, None),
+        (problem(529, "overloaded_error", "Overloaded"), RateLimitedError, 529, None),
+        (problem(400, "invalid_request_error", "Bad"), SubmissionRefusedError, 400, None),
+        (problem(402, "billing_error", "Pay"), SubmissionRefusedError, 402, None),
+        (problem(413, "request_too_large", "Too big"), SubmissionRefusedError, 413, None),
+        (problem(401, "authentication_error", "invalid x"), CredentialsError, 401, None),
+        (problem(403, "permission_error", "Not yours"), CredentialsError, 403, None),
+    ],
+)
+async def test_a_create_that_was_refused_is_sent_once_and_says_so(
+    scripted, fault, kind, status, retry_after
+):
+    scripted.script = lambda call: fault if call == CREATE else None
+    async with AnthropicBatchClient(base_url=scripted.base_url) as client:
+        with pytest.raises(kind) as refused:
+            await client.submit(numbered(1))
+
+    assert type(refused.value) is kind
+    assert refused.value.status_code == status
+    assert refused.value.retry_after == retry_after
+    assert refused.value.request_id == "req_1"
+    assert scripted.count(CREATE) == 1
+    if kind is not CredentialsError:
+        assert str(refused.value).startswith("No batch was made: ")
+
+
+async def test_a_create_that_reached_nobody_made_no_batch():
+    async with AnthropicBatchClient("key", base_url="http://127.0.0.1:1") as client:
+        with pytest.raises(SubmissionRefusedError, match=r"No batch was made: .*connect"):
+            await client.submit(numbered(1))
+
+
+async def test_passing_faults_of_other_calls_are_repeated(scripted):
+    faults = [DROPPED, problem(500, "api_error", "Oops")]
+    async with AnthropicBatchClient(base_url=scripted.base_url) as client:
+        batch_id = await client.submit(numbered(1))
+        scripted.script = lambda _call: faults.pop() if faults else None
+
+        assert (await client.status(batch_id)).batch_id == batch_id
+
+    assert scripted.count(f"GET /v1/messages/batches/{batch_id}") == 3
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        (problem(500, "api_error", "Oops"), ApiUnavailableError),
+        (problem(529, "overloaded_error", "Oops"), ApiUnavailableError),
+        (problem(429, "rate_limit_error", "Oops", **{"retry-after": "3"}), ApiUnavailableError),
+        (DROPPED, ApiUnavailableError),
+        (problem(400, "invalid_request_error", "Oops"), MeshflowError),
+    ],
+)
+async def test_could_not_ask_is_not_the_same_as_will_never_work(scripted, fault, kind):
+    scripted.script = lambda _call: fault
+    async with AnthropicBatchClient(base_url=scripted.base_url, max_retries=0) as client:
+        with pytest.raises(MeshflowError, match=r"^Batch 'msgbatch_1': ") as failed:
+            await client.status("msgbatch_1")
+        with pytest.raises(kind, match=r"^The list of batches: "):
+            await client.list()
+    assert type(failed.value) is kind
+    assert failed.value.batch_id == "msgbatch_1"
+
+
+@quick
+async def test_passing_faults_do_not_end_a_wait(scripted, anthropic_emulator):
+    faults = [DROPPED] * 3
+    async with AnthropicBatchClient(base_url=scripted.base_url, max_retries=0) as client:
+        batch_id = await client.submit(numbered(1))
+        scripted.script = lambda _call: faults.pop() if faults else None
+        job = await client.wait(batch_id, poll_interval=0.05)
+    assert job.is_complete
+    assert faults == []
+
+
+async def test_a_wait_without_an_answer_times_out_and_says_why(scripted):
+    scripted.script = lambda _call: DROPPED
+    async with AnthropicBatchClient(base_url=scripted.base_url, max_retries=0) as client:
+        with pytest.raises(BatchWaitTimeoutError, match=r"No answer within 0.1 s: .*could not ask"):
+            await client.wait("msgbatch_1", poll_interval=0.05, timeout=0.1)
+
+
+@stepped
+async def test_a_stream_of_results_that_is_cut_is_an_error_and_never_a_shorter_list(
+    scripted, anthropic_emulator
+):
+    async with AnthropicBatchClient(base_url=scripted.base_url) as client:
+        batch_id = await client.submit(numbered(3))
+        anthropic_emulator.advance(60)
+        whole = [line async for line in client.iter_rows(batch_id)]
+        cut = Answer(200, whole[0] + b"\n" + whole[1] + b"\n", lacks=len(whole[2]))
+        scripted.script = lambda call: cut if call.endswith("/results") else None
+
+        rows = client.iter_results(batch_id)
+        assert [(await anext(rows)).succeeded for _ in range(2)] == [True, True]
+        with pytest.raises(ApiUnavailableError, match="stream of results was cut") as failed:
+            await anext(rows)
+
+        assert failed.value.batch_id == batch_id
+        scripted.script = lambda _call: None
+        assert len(await client.results(batch_id)) == 3, "it can be read again"
+
+
+@stepped
+async def test_rows_are_split_at_line_ends_and_nowhere_else(scripted, anthropic_emulator):
+    async with AnthropicBatchClient(base_url=scripted.base_url) as client:
+        batch_id = await client.submit(numbered(1))
+        anthropic_emulator.advance(60)
+        rows = [
+            {"custom_id": name, "result": {"type": "succeeded", "message": {"content": [block]}}}
+            for name, block in (
+                ("a", {"type": "text", "text": "one\u2028two\u0085three"}),
+                ("b", {"type": "text", "text": "\r\n in a text"}),
+            )
+        ]
+        body = b"\r\n\n".join(orjson.dumps(row) for row in rows)  # and no line end at the end
+        scripted.script = lambda call: Answer(200, body) if call.endswith("/results") else None
+
+        results = await client.results(batch_id)
+
+    assert [result.output for result in results] == ["one\u2028two\u0085three", "\r\n in a text"]
+
+
+@stepped
+async def test_a_reader_may_stop_early(client, anthropic_emulator):
+    batch_id = await client.submit(numbered(50))
+    anthropic_emulator.advance(60)
+
+    rows = client.iter_results(batch_id)
+    assert (await anext(rows)).succeeded
+    await rows.aclose()
+
+    assert len(await client.results(batch_id)) == 50
+
+
+async def test_a_bad_list_of_requests_is_refused_before_anything_is_sent(
+    client, anthropic_emulator
+):
+    with pytest.raises(InvalidRequestError, match="empty"):
+        await client.submit([])
+    with pytest.raises(InvalidRequestError, match="occurs twice"):
+        await client.run([BatchRequest("a", "x"), BatchRequest("a", "y")])
+    assert anthropic_emulator.calls() == []
+
+
+async def test_the_key_goes_to_the_configured_host_only(scripted, anthropic_emulator):
+    """The `results_url` of a batch names the emulator; the client asks where it was told to."""
+    anthropic_emulator.reset()
+    async with AnthropicBatchClient(base_url=scripted.base_url) as client:
+        batch_id = await client.submit(numbered(1))
+        anthropic_emulator.end(batch_id)
+        await client.results(batch_id)
+    assert len(scripted.calls) == len(anthropic_emulator.calls())

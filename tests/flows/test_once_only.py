@@ -1,0 +1,195 @@
+"""Whatever fails and is tried again, a batch is paid for once."""
+
+from __future__ import annotations
+
+import pytest
+from prefect import flow, task
+
+from meshflow_prefect import (
+    MeshflowError,
+    SubmissionUnknownError,
+    batch_agent_tasks,
+    collect_results,
+    poll_batch,
+    submit_batch,
+)
+from tests.support.jobs import KEY, SOON, named, requests
+from tests.support.scripted import CREATE, DROPPED, problem
+
+
+async def test_a_flow_that_fails_after_the_batch_and_is_retried_makes_no_second_one(emulator):
+    attempts = []
+
+    @flow(retries=2)
+    async def fails_twice() -> list[str]:
+        results = await batch_agent_tasks(named(2), poll_interval=SOON)
+        batch_id = await submit_batch(requests(3))
+        attempts.append(batch_id)
+        if len(attempts) < 3:
+            raise RuntimeError("The flow fails after its batches.")
+        return [result.custom_id.rpartition("-")[0] for result in results]
+
+    assert await fails_twice() == ["task-0", "task-1"]
+    assert len(attempts) == 3
+    assert len(set(attempts)) == 1
+    assert sorted(batch["requests"] for batch in emulator.batches()) == [2, 3]
+
+
+async def test_a_subflow_that_fails_after_its_batch_and_is_called_anew_makes_no_second_one(
+    emulator,
+):
+    """The root run is never retried: the run in the middle is, and calls a fresh run."""
+    attempts = []
+
+    @flow
+    async def innermost() -> str:
+        batch_id = await submit_batch(requests(2))
+        attempts.append(batch_id)
+        if len(attempts) == 1:
+            raise RuntimeError("The innermost run fails after its batch.")
+        return batch_id
+
+    @flow(retries=1)
+    async def middle() -> str:
+        return await innermost()
+
+    @flow
+    async def root() -> str:
+        return await middle()
+
+    assert await root() == attempts[0]
+    assert len(attempts) == 2
+    assert len(emulator.batches()) == 1
+
+
+async def test_a_retry_of_the_flow_itself_collects_the_same_batch(emulator, scripted):
+    faults = [problem(400, "invalid_request_error", "Not now")]
+    scripted.script = lambda call: faults.pop() if faults and "/results" in call else None
+
+    results = await batch_agent_tasks.with_options(retries=1)(named(2), poll_interval=SOON)
+
+    assert faults == []
+    assert [result.succeeded for result in results] == [True, True]
+    assert len(emulator.batches()) == 1
+    assert scripted.count(CREATE) == 1
+
+
+@pytest.mark.parametrize("fault", [DROPPED, problem(500, "api_error", "Oops")])
+async def test_a_create_whose_answer_is_lost_is_never_sent_again(emulator, scripted, fault):
+    scripted.after = lambda call: fault if call == CREATE else None
+
+    with pytest.raises(SubmissionUnknownError, match=r"about to be sent at .* not sent again"):
+        await batch_agent_tasks.with_options(retries=2)(named(2), poll_interval=SOON)
+
+    assert scripted.count(CREATE) == 1
+    assert len(emulator.batches()) == 1
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [problem(429, "rate_limit_error", "Slow", **{"retry-after": "1"}), problem(529, "o", "Busy")],
+)
+async def test_a_create_that_was_refused_for_now_is_repeated(emulator, scripted, fault):
+    faults = [fault] * 2
+    scripted.script = lambda call: faults.pop() if faults and call == CREATE else None
+
+    @flow
+    async def insists() -> str:
+        return await submit_batch.with_options(retry_delay_seconds=0)(requests(2))
+
+    assert await insists() == emulator.batches()[0]["id"]
+    assert scripted.count(CREATE) == 3
+    assert len(emulator.batches()) == 1
+
+
+@pytest.mark.parametrize("fault", [problem(400, "invalid_request_error", "Bad"), DROPPED])
+async def test_no_other_failed_create_is_repeated_by_the_task(scripted, fault):
+    scripted.script = lambda call: fault if call == CREATE else None
+
+    @flow
+    async def insists() -> str:
+        return await submit_batch.with_options(retry_delay_seconds=0)(requests(2))
+
+    with pytest.raises(MeshflowError):
+        await insists()
+    assert scripted.count(CREATE) == 1
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        problem(400, "invalid_request_error", "Bad"),
+        problem(401, "authentication_error", "invalid x-api-key"),
+    ],
+)
+async def test_a_run_whose_create_was_refused_may_be_retried_and_submits(emulator, scripted, fault):
+    """A refusal leaves nothing behind: with the cause removed, the retry makes the batch."""
+    faults = [fault]
+    scripted.script = lambda call: faults.pop() if faults and call == CREATE else None
+
+    results = await batch_agent_tasks.with_options(retries=1)(named(2), poll_interval=SOON)
+
+    assert [result.succeeded for result in results] == [True, True]
+    assert len(emulator.batches()) == 1
+
+
+async def test_a_run_that_found_no_key_may_be_retried_and_submits(emulator, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    keys = [None, KEY]
+
+    @flow(retries=1)
+    async def finds_a_key() -> int:
+        if (key := keys.pop(0)) is None:
+            monkeypatch.delenv("ANTHROPIC_API_KEY")
+        else:
+            monkeypatch.setenv("ANTHROPIC_API_KEY", key)
+        return len(await batch_agent_tasks(named(2), poll_interval=SOON))
+
+    assert await finds_a_key() == 2
+    assert len(emulator.batches()) == 1
+
+
+async def test_passing_faults_of_the_wait_and_of_reading_are_repeated(scripted, emulator):
+    faults: list[str] = []
+
+    def fail_four_times(call: str):
+        if call == CREATE or faults.count(call) >= 4:
+            return None
+        faults.append(call)
+        return problem(500, "api_error", "Oops", **{"retry-after": "0"})
+
+    scripted.script = fail_four_times
+
+    @flow
+    async def patient() -> int:
+        batch_id = await submit_batch(requests(2))
+        await poll_batch.with_options(retry_delay_seconds=0)(batch_id, poll_interval=SOON)
+        read = collect_results.with_options(retry_delay_seconds=0)
+        return len(await read(batch_id, requests(2)))
+
+    assert await patient() == 2
+    assert len(faults) == 8
+
+
+async def test_a_job_inside_a_task_of_a_retried_subflow_makes_no_second_batch(emulator):
+    """Prefect numbers a flow that is called inside a task at random: only its content is known."""
+    attempts = []
+
+    @task
+    async def step() -> int:
+        return len(await batch_agent_tasks(named(2), poll_interval=SOON))
+
+    @flow(retries=1)
+    async def middle() -> int:
+        attempts.append(await step())
+        if len(attempts) == 1:
+            raise RuntimeError("The flow fails after its task.")
+        return attempts[-1]
+
+    @flow
+    async def root() -> int:
+        return await middle()
+
+    assert await root() == 2
+    assert len(attempts) == 2
+    assert len(emulator.batches()) == 1

@@ -1,0 +1,37 @@
+"""What a wait in the process shows."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from meshflow_prefect import (
+    poll_batch,
+    submit_batch,
+)
+from tests.support.jobs import SOON, requests
+
+
+async def test_a_wait_logs_each_status_once_where_there_is_no_terminal(caplog):
+    batch_id = await submit_batch(requests(2))
+
+    await poll_batch(batch_id, poll_interval=SOON)
+
+    said = [record.getMessage() for record in caplog.records if record.name.endswith("meshflow")]
+    assert len(said) == 1
+    assert re.match(rf"{batch_id} in progress \(2 requests\); next check at \d\d:", said[0])
+
+
+@pytest.mark.anthropic_emulator(batch_seconds=1.5)
+async def test_a_wait_shows_its_progress_on_a_terminal(capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "160")
+    batch_id = await submit_batch(requests(2))
+
+    await poll_batch(batch_id, poll_interval=0.5)
+
+    shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", capsys.readouterr().err)
+    assert re.search(
+        rf"0:00:0\d elapsed · {batch_id} in progress \(2 requests\) · next check in \d s", shown
+    )
