@@ -89,24 +89,28 @@ class _Departure:
         self.leaves_at = time.monotonic() + GRACE_SECONDS
         self.lock = AnyLoopLock()
         self.state: State | None = None
-        self._staying: set[object] = set()
-        self._ready: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
+        self._joined: set[object] = set()
+        self._gates: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
 
     def join(self, wake: datetime) -> object:
-        """Take part; the token returned says so until `leave_together`."""
+        """Take part; the token returned says so until it is handed back."""
         token = object()
-        self._staying.add(token)
+        self._joined.add(token)
         self.wake = min(self.wake, wake)
         return token
+
+    def part(self, token: object) -> None:
+        """Take part no more, and open the gate if the others have only waited for this."""
+        self._joined.discard(token)
+        if not self._joined:
+            for loop, gate in self._gates:
+                loop.call_soon_threadsafe(gate.set)
 
     async def leave_together(self, token: object) -> None:
         """Return when all waits have come here: the first to leave takes the process with it."""
         gate = asyncio.Event()
-        self._ready.append((asyncio.get_running_loop(), gate))
-        self._staying.discard(token)
-        if not self._staying:
-            for loop, waiting in self._ready:
-                loop.call_soon_threadsafe(waiting.set)
+        self._gates.append((asyncio.get_running_loop(), gate))
+        self.part(token)
         await gate.wait()
 
 
@@ -140,7 +144,11 @@ async def _suspend(
         # A run that is resumed, or waits on, in this same process departs anew.
         _departures.pop(own.id, None)
         if departure.state is None:
-            departure.state = await _rest(prefect, own, departure.wake)
+            try:
+                departure.state = await _rest(prefect, own, departure.wake)
+            except SuspensionError:
+                departure.part(token)
+                raise
     await _show_as_waiting(prefect, nested, job, departure.wake)
     await departure.leave_together(token)
     raise Pause(state=departure.state)
@@ -160,7 +168,14 @@ async def _rest(prefect: PrefectClient, own: FlowRun, wake: datetime) -> State:
         else Paused(name="Suspended", pause_key=key)
     )
     await _accepted(prefect, own, rests)
-    return await _accepted(prefect, own, Scheduled(name="Resuming", scheduled_time=wake))
+    try:
+        return await _accepted(prefect, own, Scheduled(name="Resuming", scheduled_time=wake))
+    except SuspensionError:
+        found = (await prefect.read_flow_run(own.id)).state
+        if found is None or not (found.is_final() or found.is_cancelling()):
+            raise
+        # Cancelled between the two calls: there is nothing to wait for any more.
+        return found
 
 
 async def _accepted(prefect: PrefectClient, run: FlowRun, state: State) -> State:

@@ -174,7 +174,10 @@ def test_new_code_another_worker_and_lost_storage_find_the_same_batch(
     stack, emulator, notes, tmp_path, redeployed
 ):
     """While the run is suspended: its worker goes, its results are lost, its code changes."""
-    code = shutil.copy(DEPLOYED / "pipelines.py", tmp_path)
+    # Long enough that the worker is gone before it could wake the run.
+    source = (DEPLOYED / "pipelines.py").read_text().replace("INTERVAL = 15.0", "INTERVAL = 30.0")
+    code = tmp_path / "pipelines.py"
+    code.write_text(source)
     pool, stack.pool = stack.pool, "moving"
     stack.create_pool()
     try:
@@ -183,10 +186,11 @@ def test_new_code_another_worker_and_lost_storage_find_the_same_batch(
             stack.wait_for_state(run_id, *RESTING)
             wait_until(lambda: not processes_of_run(run_id), "the process of the run has ended")
         shutil.rmtree(stack.env["PREFECT_LOCAL_STORAGE_PATH"], ignore_errors=True)
-        changed = Path(code).read_text().replace('note("start")', 'note("start", version=2)')
+        assert stack.read(run_id).state.name in RESTING
+        changed = source.replace('note("start")', 'note("start", version=2)')
         if redeployed == "another prompt":
             changed = changed.replace("Name the number", "Spell the number")
-        Path(code).write_text(changed)
+        code.write_text(changed)
         stack.deploy("pipelines.py:pipeline", directory=tmp_path, version="2")
         other_disk = tmp_path / "other-disk"
         with stack.worker("arriving", PREFECT_LOCAL_STORAGE_PATH=str(other_disk)):

@@ -21,7 +21,7 @@ from meshflow_prefect import (
     submit_batch,
 )
 
-POLL_INTERVAL = 10.0
+POLL_INTERVAL = 15.0
 
 
 def note(step: str, **facts: Any) -> None:
