@@ -41,13 +41,14 @@ def list_batches(*, limit: int = 20) -> None:
         async with AnthropicBatchClient() as client:
             return await client.list(limit)
 
-    table = Table("batch", "status", "requests", "succeeded", "created", "ended")
+    table = Table("batch", "status", "requests", "succeeded", "errored", "created", "ended")
     for job in _done(read()):
         table.add_row(
             job.batch_id,
             job.status,
             f"{job.total:,}",
             f"{job.request_counts['succeeded']:,}",
+            f"{job.request_counts['errored']:,}",
             f"{job.created_at:%F %R}",
             f"{job.ended_at:%F %R}" if job.ended_at else "",
         )
@@ -121,7 +122,7 @@ def emulator(
     directory
         Where to keep batches. Left out, they are gone when the emulator ends.
     api_key
-        The only keys to accept. Left out, any key is accepted.
+        The only keys to accept. Left out, any key is that does not begin with `sk-ant-invalid`.
     """
     from meshflow_prefect.emulator import EmulatorSettings, serve
 

@@ -88,6 +88,8 @@ def _requests(
 ) -> list[BatchRequest]:
     if isinstance(tasks, str | Mapping):
         raise InvalidRequestError(f"tasks: expected a list of texts, got a {type(tasks).__name__}.")
+    if fields["max_tokens"] < 1:
+        raise InvalidRequestError(f"max_tokens: must be at least 1, got {fields['max_tokens']}.")
     tasks = list(tasks)
     if not tasks:
         raise InvalidRequestError("tasks: the list is empty; there is nothing to submit.")
@@ -128,7 +130,13 @@ async def _usable_credentials(
     if secret.get_secret_value():
         return AnthropicCredentials(api_key=secret)
     if isinstance(credentials, str):
-        loaded = await AnthropicCredentials.aload(credentials)
+        try:
+            loaded = await AnthropicCredentials.aload(credentials)
+        except ValueError as error:
+            raise CredentialsError(
+                f"credentials: {error}. Save one in the UI, or in Python: "
+                f"AnthropicCredentials(api_key=…).save({credentials!r})."
+            ) from None
         assert isinstance(loaded, AnthropicCredentials)  # noqa: S101  (what the type checker needs)
         return loaded
     return credentials or AnthropicCredentials()

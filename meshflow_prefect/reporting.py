@@ -12,14 +12,22 @@ from meshflow_prefect.pricing import cost_of, total_cost
 
 Logger = logging.Logger | logging.LoggerAdapter[logging.Logger]
 
+_KINDS_OF_FAILURE = 5
+"""How many different failures are named in the log; each row holds its own."""
+
 
 def log_outcome(logger: Logger, batch_id: str, results: Sequence[BatchResult]) -> None:
-    """Log how many requests ended how, what they cost, and what they would have cost outside."""
+    """Log how many requests ended how and what they cost; warn of those that did not succeed."""
     counts = ", ".join(
         f"{n:,} {status}" for status, n in Counter(r.status for r in results).items()
     )
     tokens = sum(result.tokens for result in results)
     logger.info("Batch %s: %s; %s tokens; %s.", batch_id, counts, f"{tokens:,}", price(results))
+    failures = Counter(result.error for result in results if not result.succeeded)
+    for error, count in failures.most_common(_KINDS_OF_FAILURE):
+        logger.warning("%s of batch %s: %s", counted(count, "row"), batch_id, error)
+    if (others := len(failures) - _KINDS_OF_FAILURE) > 0:
+        logger.warning("Batch %s has %s more kinds of failed rows.", batch_id, f"{others:,}")
 
 
 def counted(count: int, noun: str) -> str:

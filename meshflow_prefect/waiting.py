@@ -129,7 +129,7 @@ async def _suspend(
     *nested, own = runs
     get_run_logger().info(
         "Batch %s is %s. Suspending run %r until %s: its process ends, and it is started again "
-        "then. For an async flow Prefect logs that end at the level of errors; it is not one.",
+        "then. Prefect logs the lines 'Finished in state …' that follow as errors; none is one.",
         job.batch_id,
         job.status.replace("_", " "),
         own.name,

@@ -127,3 +127,8 @@ async def test_the_result_is_persisted_and_can_be_read_from_the_server(stack):
     assert [result.custom_id.rpartition("-")[0] for result in stored] == [
         f"task-{n}" for n in range(3)
     ]
+
+
+async def test_a_block_that_does_not_exist_says_how_to_save_one():
+    with pytest.raises(CredentialsError, match=r"nosuch.*\.save\('nosuch'\)"):
+        await batch_agent_tasks(["One."], credentials="nosuch")

@@ -6,10 +6,7 @@ import re
 
 import pytest
 
-from meshflow_prefect import (
-    poll_batch,
-    submit_batch,
-)
+from meshflow_prefect import batch_agent_tasks, poll_batch, submit_batch
 from tests.support.jobs import SOON, requests
 
 
@@ -34,4 +31,14 @@ async def test_a_wait_shows_its_progress_on_a_terminal(capsys, monkeypatch):
     shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", capsys.readouterr().err)
     assert re.search(
         rf"0:00:0\d elapsed · {batch_id} in progress \(2 requests\) · next check in \d s", shown
+    )
+
+
+async def test_rows_that_failed_are_named_in_the_log(caplog):
+    await batch_agent_tasks(["One.", "Two."], agent_model="claude-nobody", poll_interval=SOON)
+
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert any(
+        said.startswith("2 rows") and "not_found_error: model: claude-nobody" in said
+        for said in warnings
     )
