@@ -122,6 +122,15 @@ def _check_same(entry: Entry, chunk: Chunk) -> None:
             "batch by its id, or start a new run for the changed requests.",
             batch_id=entry.batch_id,
         )
+    # Where the content has changed as well, the ids of what was submitted are made anew from it.
+    if entry.digest == chunk.digest and entry.ids_digest != ids_digest(chunk.custom_ids):
+        raise SubmissionUnknownError(
+            f"This run submitted the same requests at {entry.intended_at} as batch "
+            f"{entry.batch_id!r}, with other custom ids: its rows would all be missing. Nothing "
+            "was sent. Make ids that a replay repeats (a row number, not a random one), and "
+            "collect that batch by its id.",
+            batch_id=entry.batch_id,
+        )
 
 
 def _unknown(entry: Entry) -> SubmissionUnknownError:

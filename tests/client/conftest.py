@@ -6,9 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from meshflow_prefect import (
-    AnthropicBatchClient,
-)
+from meshflow_prefect import AnthropicBatchClient
 from meshflow_prefect.emulator import Emulator
 from tests.support.scripted import ScriptedApi, scripted_api
 

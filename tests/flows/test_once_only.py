@@ -6,6 +6,7 @@ import pytest
 from prefect import flow, task
 
 from meshflow_prefect import (
+    BatchRequest,
     MeshflowError,
     SubmissionUnknownError,
     batch_agent_tasks,
@@ -193,3 +194,18 @@ async def test_a_job_inside_a_task_of_a_retried_subflow_makes_no_second_batch(em
     assert await root() == 2
     assert len(attempts) == 2
     assert len(emulator.batches()) == 1
+
+
+async def test_ids_that_a_replay_does_not_repeat_are_an_error_and_no_second_batch(emulator):
+    attempts: list[str] = []
+
+    @flow(retries=1)
+    async def careless() -> None:
+        fresh = [BatchRequest(f"row-{len(attempts)}", "Name the number 0.")]
+        attempts.append(await submit_batch(fresh))
+        raise RuntimeError("The first attempt fails after its submission.")
+
+    with pytest.raises(SubmissionUnknownError, match="with other custom ids"):
+        await careless()
+
+    assert [batch["id"] for batch in emulator.batches()] == attempts
