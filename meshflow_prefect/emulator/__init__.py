@@ -2,7 +2,7 @@
 
 For tests, for demos and for your own CI: any client of the API can talk to it, it costs nothing,
 and its time moves as a test wants. It is not a model: replies are deterministic texts made of
-the words of the prompt.
+the words of the prompt. What is to go wrong can be planned: see `EmulatorClient.plan`.
 """
 
 from meshflow_prefect.emulator.client import EmulatorClient, EmulatorError

@@ -8,22 +8,30 @@ from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from meshflow_prefect.emulator.calls import CallRecorder
+from meshflow_prefect.emulator.calls import CLIENT_GONE, CallRecorder
 from meshflow_prefect.emulator.control import Control
 from meshflow_prefect.emulator.emulation import Emulation
+from meshflow_prefect.emulator.fault_control import FaultControl
+from meshflow_prefect.emulator.fault_injection import FaultInjection
 from meshflow_prefect.emulator.routes import Api
 from meshflow_prefect.emulator.wire import ApiError, error_body, json_response, new_id
-
-_NEVER_SENT = 499  # the client is gone; this status is for the call log
 
 
 def build_app(emulation: Emulation) -> Starlette:
     """Return the application that serves one emulation."""
+
+    def now() -> float:
+        return emulation.clock.now()  # looked up at each call: a reset replaces the clock
+
     return Starlette(
-        routes=[*Api(emulation).routes(), *Control(emulation).routes()],
+        routes=[
+            *Api(emulation).routes(),
+            *Control(emulation).routes(),
+            *FaultControl(emulation).routes(),
+        ],
         middleware=[
-            # The clock is looked up at each call: a reset replaces it.
-            Middleware(CallRecorder, log=emulation.calls, now=lambda: emulation.clock.now())
+            Middleware(CallRecorder, log=emulation.calls, now=now),
+            Middleware(FaultInjection, plan=emulation.faults, waiting=emulation.waiting, now=now),
         ],
         exception_handlers={
             ApiError: _refused,
@@ -46,7 +54,7 @@ async def _refused(request: Request, problem: Exception) -> Response:
 
 
 async def _gone(_: Request, __: Exception) -> Response:
-    return Response(status_code=_NEVER_SENT)
+    return Response(status_code=CLIENT_GONE)  # never sent: it is for the call log
 
 
 async def _no_such_route(request: Request, problem: Exception) -> Response:

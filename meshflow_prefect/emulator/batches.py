@@ -11,11 +11,29 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from meshflow_prefect.emulator.clock import rfc3339
+from meshflow_prefect.emulator.wire import error_body
 
 SECONDS_TO_EXPIRE = 24 * 3600.0
 SECONDS_TO_ARCHIVE = 29 * 24 * 3600.0
 
 ProcessingStatus = Literal["in_progress", "canceling", "ended"]
+
+
+@dataclass
+class PlannedOutcome:
+    """What a fault has made of some rows, whatever they ask."""
+
+    outcome: Literal["errored", "expired", "canceled"]
+    error: str | None
+    message: str | None
+    ranks: list[int]
+    """Which rows, by their place in the order in which rows finish."""
+
+    def result(self) -> dict[str, Any]:
+        """Return the result of each of them."""
+        if self.error is None or self.message is None:
+            return {"type": self.outcome}
+        return {"type": self.outcome, "error": error_body(self.error, self.message, None)}
 
 
 @dataclass(kw_only=True)
@@ -37,6 +55,9 @@ class Batch:
     size: int
     errored_ranks: list[int] = field(default_factory=list)
     """Which rows are errored, by their place in the order in which rows finish."""
+
+    planned: list[PlannedOutcome] = field(default_factory=list)
+    """The rows whose outcome a fault has decided; they are not among `errored_ranks`."""
 
     cancel_initiated_at: float | None = None
     ended_by_hand_at: float | None = None
@@ -97,8 +118,12 @@ class Batch:
         finished = self.finished if ended else self.finished_by(now)
         counts["errored"] = bisect_left(self.errored_ranks, finished)
         counts["succeeded"] = finished - counts["errored"]
+        for planned in self.planned:
+            rows = bisect_left(planned.ranks, finished)
+            counts[planned.outcome] += rows
+            counts["succeeded"] -= rows
         rest = self.unfinished_outcome if ended else "processing"
-        counts[rest] = self.size - finished
+        counts[rest] += self.size - finished
         return counts
 
     def as_message_batch(self, now: float, *, moving: bool, base_url: str) -> dict[str, Any]:
@@ -122,3 +147,9 @@ class Batch:
     def as_json(self) -> dict[str, Any]:
         """Return this record for the disk."""
         return asdict(self)
+
+    @classmethod
+    def from_json(cls, record: dict[str, Any]) -> Batch:
+        """Return what `as_json` wrote."""
+        planned = [PlannedOutcome(**each) for each in record.pop("planned", ())]
+        return cls(**record, planned=planned)

@@ -1,7 +1,7 @@
 """What has been asked of the emulator, and the header that every answer carries.
 
 This is the one place that every call of the API passes on its way in and out. Faults that a test
-plans (lost answers, cut streams, errors) belong here, around `self._app`.
+plans (lost answers, cut streams, errors) come next, so that the log has what the client saw.
 """
 
 from __future__ import annotations
@@ -15,7 +15,19 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from meshflow_prefect.emulator.clock import rfc3339
+from meshflow_prefect.emulator.connections import (
+    AbandonedError,
+    BreakOffError,
+    break_connection,
+)
+from meshflow_prefect.emulator.operations import is_api_call, split_path
 from meshflow_prefect.emulator.wire import ApiError, fingerprint, new_id, presented_key
+
+NO_ANSWER = 0
+"""The status in the log of a call whose connection was closed, as planned, without an answer."""
+
+CLIENT_GONE = 499
+"""The status in the log of a call whose client left before it was answered."""
 
 _KEPT = 10_000
 _MINUTE = 60.0
@@ -70,27 +82,36 @@ class CallRecorder:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one call."""
-        if scope["type"] != "http" or not scope["path"].startswith("/v1/"):
+        if not is_api_call(scope):
             await self._app(scope, receive, send)
             return
         request_id = new_id("req_")
         scope.setdefault("state", {})["request_id"] = request_id
         at = rfc3339(self._now())
+        status = NO_ANSWER
 
         async def send_with_id(message: Message) -> None:
+            nonlocal status
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message)["request-id"] = request_id
-                self._record(scope, at, request_id, message["status"])
+                status = message["status"]
+                self._record(scope, at, request_id, status)
             await send(message)
 
-        await self._app(scope, receive, send_with_id)
+        try:
+            await self._app(scope, receive, send_with_id)
+        except BreakOffError as reason:
+            # In the log before the client can know it; not at all after a reset of the log.
+            if status == NO_ANSWER and not isinstance(reason, AbandonedError):
+                self._record(scope, at, request_id, NO_ANSWER)
+            await break_connection()
 
     def _record(self, scope: Scope, at: str, request_id: str, status: int) -> None:
         headers = Headers(scope=scope)
         key, _ = presented_key(Request(scope))
         self._log.add(
             {
-                "endpoint": f"{scope['method']} {_endpoint(scope['path'])}",
+                "endpoint": f"{scope['method']} {split_path(scope['path'])[0]}",
                 "method": scope["method"],
                 "path": scope["path"],
                 "query": scope["query_string"].decode(),
@@ -102,11 +123,3 @@ class CallRecorder:
                 "key_fingerprint": None if key is None else fingerprint(key),
             }
         )
-
-
-def _endpoint(path: str) -> str:
-    """Return the path with a batch id replaced, so that calls can be counted by what they ask."""
-    parts = path.rstrip("/").split("/")
-    if parts[:4] == ["", "v1", "messages", "batches"] and len(parts) > 4:
-        parts[4] = "{id}"
-    return "/".join(parts)

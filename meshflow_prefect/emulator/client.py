@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Literal
 from urllib.error import HTTPError
 from urllib.parse import quote
 from urllib.request import ProxyHandler, Request, build_opener
@@ -63,8 +64,45 @@ class EmulatorClient:
         return self._ask("POST", f"/emulator/batches/{quote(batch_id, safe='')}/end")
 
     def reset(self) -> dict[str, Any]:
-        """Make the emulator as new: no batches, no calls."""
+        """Make the emulator as new: no batches, no calls, no faults."""
         return self._ask("POST", "/emulator/reset")
+
+    def plan(self, *faults: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Add to what is to go wrong; the whole plan after that.
+
+        ```python
+        emulator.plan(
+            {"on": "create", "status": 500, "accept": True},  # a batch is made, its answer lost
+            {"on": "results", "cut_after": 1000, "times": 2},
+            {"on": "rows", "custom_id": "task-3-*", "outcome": "errored"},
+        )
+        emulator.plan({"on": "retrieve", "hold": "before"})  # waits for emulator.release()
+        ```
+
+        What a fault can say is in `meshflow_prefect.emulator.faults` and in `row_faults`.
+        """
+        return self._plan("POST", {"faults": [dict(fault) for fault in faults]})
+
+    def faults(self) -> list[dict[str, Any]]:
+        """Return the plan: each fault with how often it has `fired` and the calls it has `held`."""
+        return self._plan("GET")
+
+    def clear_faults(self) -> None:
+        """Let nothing go wrong any more; calls that are held go on."""
+        self._plan("DELETE")
+
+    def release(self) -> int:
+        """Let every held call go on; how many there were."""
+        released: int = self._ask("POST", "/emulator/faults/release")["released"]
+        return released
+
+    def go_away(self, seconds: float, how: Literal["drop", "status"] = "drop") -> None:
+        """Leave every call of the API unanswered, or with a 503, for emulated seconds from now."""
+        self.plan({"on": "any", "away": seconds, "how": how})
+
+    def _plan(self, method: str, body: object = None) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self._ask(method, "/emulator/faults", body)["faults"]
+        return found
 
     def _ask(self, method: str, path: str, body: object = None) -> dict[str, Any]:
         request = Request(  # noqa: S310 - the address is the emulator's own

@@ -1,4 +1,4 @@
-"""Everything an emulator is, apart from HTTP: batches, time, the prompt cache, the call log."""
+"""Everything an emulator is, apart from HTTP: batches, time, the prompt cache, calls, faults."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Any
 from meshflow_prefect.emulator.batches import Batch
 from meshflow_prefect.emulator.calls import CallLog
 from meshflow_prefect.emulator.clock import Clock
+from meshflow_prefect.emulator.damage import Damage
+from meshflow_prefect.emulator.faults import FaultPlan
 from meshflow_prefect.emulator.intake import Intake
 from meshflow_prefect.emulator.rows import result_lines
 from meshflow_prefect.emulator.settings import EmulatorSettings
@@ -16,6 +18,7 @@ from meshflow_prefect.emulator.store import Store
 from meshflow_prefect.emulator.tokens import CachedTokens, PromptCache
 from meshflow_prefect.emulator.usage import Spend
 from meshflow_prefect.emulator.validation import Rules
+from meshflow_prefect.emulator.waiting import Waiting
 from meshflow_prefect.emulator.wire import ApiError, new_id
 
 _QUEUE_RETRY_SECONDS = 60
@@ -27,6 +30,8 @@ class Emulation:
     def __init__(self, settings: EmulatorSettings, store: Store) -> None:
         self.settings = settings
         self.calls = CallLog()
+        self.faults = FaultPlan()
+        self.waiting = Waiting()
         self._store = store
         self._cache = PromptCache(minimum_tokens=settings.minimum_cached_tokens)
         self._spend: dict[str, Spend] = {}
@@ -50,11 +55,13 @@ class Emulation:
         cache = self._cache.session(
             workspace=workspace, now=self.clock.now(), delay=settings.batch_seconds
         )
+        outcomes = self.faults.outcomes()
         batch_id = new_id("msgbatch_")
         intake = Intake(
             self._store.place_for(batch_id),
             rules=Rules(version, frozenset(betas), settings.extra_models),
             cache=cache,
+            outcomes=outcomes,
             maximum_requests=settings.maximum_requests,
             maximum_bytes=settings.maximum_bytes,
         )
@@ -73,10 +80,16 @@ class Emulation:
                 cancel_seconds=settings.cancel_seconds,
                 size=intake.size,
                 errored_ranks=intake.errored_ranks,
+                planned=[] if outcomes is None else outcomes.planned(),
             )
             self._store.add(batch)
+            if outcomes is not None:
+                outcomes.keep()
         finally:
-            self._store.discard(batch_id)  # nothing is left there of a batch that was accepted
+            # Both have nothing left to do for a batch that was accepted.
+            self._store.discard(batch_id)
+            if outcomes is not None:
+                outcomes.give_back()
         cache.commit()
         return batch
 
@@ -121,7 +134,7 @@ class Emulation:
         now = self.clock.now()
         if batch.status(now) != "ended" or batch.is_archived(now):
             raise ApiError("not_found_error", f"Message Batch {batch.id} has no available results.")
-        return self._lines(batch)
+        return self._lines(batch, damage=self.faults.damage(batch.id))
 
     def end(self, batch: Batch) -> None:
         """End a batch now, with every row answered that a cancellation has not stopped."""
@@ -136,11 +149,13 @@ class Emulation:
         self._store.keep_anchor(self.clock.anchor)
 
     def reset(self) -> None:
-        """Become as new: no batches, no calls, an empty prompt cache, the real time."""
+        """Become as new: no batches, no calls, no faults, an empty prompt cache, the real time."""
         self._store.clear()
         self._cache.clear()
         self._spend.clear()
         self.calls.clear()
+        self.faults.clear()
+        self.waiting.abandon()
         self.clock = Clock(speed=self._speed)
         self._store.keep_anchor(self.clock.anchor)
 
@@ -155,19 +170,22 @@ class Emulation:
     async def _spend_of(self, batch: Batch) -> Spend:
         if batch.id not in self._spend:
             spend = Spend()
-            async with contextlib.aclosing(self._lines(batch, spend)) as lines:
+            async with contextlib.aclosing(self._lines(batch, spend=spend)) as lines:
                 async for _ in lines:
                     pass
             self._spend[batch.id] = spend
         return self._spend[batch.id]
 
-    def _lines(self, batch: Batch, spend: Spend | None = None) -> AsyncGenerator[bytes, None]:
+    def _lines(
+        self, batch: Batch, *, spend: Spend | None = None, damage: Damage | None = None
+    ) -> AsyncGenerator[bytes, None]:
         return result_lines(
             self._store,
             batch,
             extra_models=self.settings.extra_models,
             words_wanted=self.settings.reply_words,
             spend=spend,
+            damage=damage,
         )
 
     def look_up_in_cache(self, params: dict[str, Any], *, workspace: str) -> CachedTokens:

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 import orjson
 
+from meshflow_prefect.emulator.batch_outcomes import BatchOutcomes
 from meshflow_prefect.emulator.replies import reply_to
 from meshflow_prefect.emulator.scanner import BodyScanner, ScanError
 from meshflow_prefect.emulator.store import INDEX, REQUESTS, Row
@@ -42,6 +43,7 @@ class Intake:
         *,
         rules: Rules,
         cache: CacheSession,
+        outcomes: BatchOutcomes | None,
         maximum_requests: int,
         maximum_bytes: int,
     ) -> None:
@@ -50,6 +52,7 @@ class Intake:
         self._folder = folder
         self._rules = rules
         self._cache = cache
+        self._outcomes = outcomes
         self._maximum_requests = maximum_requests
         self._maximum_bytes = maximum_bytes
         self._scanner = BodyScanner()
@@ -104,6 +107,8 @@ class Intake:
                 index.write(Row(offsets[place], self._lengths[place], cached).packed())
                 if place in self._errored:
                     self.errored_ranks.append(rank)
+                if self._outcomes is not None:
+                    self._outcomes.place_at(rank, place)
                 if rank % _ROWS_AT_ONCE == 0:
                     await asyncio.sleep(0)
 
@@ -128,7 +133,9 @@ class Intake:
             return b""
         self._ids.add(custom_id)
         self._ids_digest.update(custom_id.encode())
-        if problem_of(params, self._rules) is not None or _cannot_be_written(item, params):
+        if self._outcomes is not None and self._outcomes.decide(custom_id):
+            pass  # no model ever sees it
+        elif problem_of(params, self._rules) is not None or _cannot_be_written(item, params):
             self._errored.add(place)
         elif _CACHE_MARK in item:
             self._cached[place] = self._cache.look_up(params)

@@ -26,6 +26,15 @@ def test_the_wait(anthropic_emulator):
     ...
     anthropic_emulator.advance(3600)
 ```
+
+What is to go wrong is planned before it happens (see `EmulatorClient.plan`):
+
+```python
+def test_a_lost_answer(anthropic_emulator):
+    anthropic_emulator.plan({"on": "create", "status": 500, "accept": True})
+    ...
+    assert anthropic_emulator.faults()[0]["fired"] == 1
+```
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 import orjson
 
 from meshflow_prefect.emulator.batches import Batch
+from meshflow_prefect.emulator.damage import Damage
 from meshflow_prefect.emulator.replies import reply_to
 from meshflow_prefect.emulator.store import REQUESTS, Row, Store
 from meshflow_prefect.emulator.tokens import CachedTokens
@@ -31,26 +32,37 @@ async def result_lines(
     extra_models: tuple[str, ...],
     words_wanted: int | None,
     spend: Spend | None = None,
+    damage: Damage | None = None,
 ) -> AsyncGenerator[bytes, None]:
-    """Yield the results file of an ended batch, in pieces; `spend` adds up what it bills."""
+    """Yield the results file of an ended batch, in pieces.
+
+    `spend` adds up what it bills; `damage` is done to its lines.
+    """
     rules = rules_for(batch, extra_models)
-    finished, rest = batch.finished, {"type": batch.unfinished_outcome}
+    finished = batch.finished
+    rest: dict[str, Any] = {"type": batch.unfinished_outcome}
+    planned: dict[int, dict[str, Any]] = {}
+    for outcome in batch.planned:
+        planned.update(dict.fromkeys(outcome.ranks, outcome.result()))
     lines: list[bytes] = []
     gathered = 0
     with (store.folder(batch.id) / REQUESTS).open("rb") as requests:
         for rank, row in enumerate(store.rows(batch.id)):
             request = _read(requests, row)
-            if rank < finished:
+            if rank >= finished:
+                result = rest
+            elif planned and rank in planned:
+                result = planned[rank]
+            else:
                 unique = f"{batch.id}/{request['custom_id']}"
                 result = _outcome(request["params"], unique, row.cached, rules, words_wanted)
-            else:
-                result = rest
             if spend is not None and result["type"] == "succeeded":
                 spend.add(result["message"]["model"], result["message"]["usage"])
-            line = orjson.dumps(
-                {"custom_id": request["custom_id"], "result": result},
-                option=orjson.OPT_APPEND_NEWLINE,
-            )
+            written = {"custom_id": request["custom_id"], "result": result}
+            if damage is None:
+                line = orjson.dumps(written, option=orjson.OPT_APPEND_NEWLINE)
+            else:
+                line = damage.line(written)
             lines.append(line)
             gathered += len(line)
             if gathered >= _BYTES_AT_ONCE:
@@ -58,7 +70,7 @@ async def result_lines(
                 lines, gathered = [], 0
                 # Sending does not wait while the socket takes the bytes, and other calls are due.
                 await asyncio.sleep(0)
-    if lines:
+    if gathered:
         yield b"".join(lines)
 
 

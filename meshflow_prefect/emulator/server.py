@@ -17,6 +17,7 @@ import uvicorn
 
 from meshflow_prefect.emulator.app import build_app
 from meshflow_prefect.emulator.client import EmulatorClient
+from meshflow_prefect.emulator.connections import BreakableHttpProtocol
 from meshflow_prefect.emulator.emulation import Emulation
 from meshflow_prefect.emulator.settings import DEFAULT_KEY, EmulatorSettings
 from meshflow_prefect.emulator.store import Store
@@ -51,7 +52,7 @@ class Emulator(EmulatorClient):
         with contextlib.ExitStack() as resources:
             store = resources.enter_context(_store(self.settings))
             listener = resources.enter_context(_listener(self.settings))
-            server = _Server(_config(Emulation(self.settings, store)))
+            server = _Server(Emulation(self.settings, store))
             thread = threading.Thread(
                 target=server.run, args=([listener],), name="anthropic-emulator", daemon=True
             )
@@ -82,7 +83,7 @@ class Emulator(EmulatorClient):
 def serve(settings: EmulatorSettings) -> None:
     """Run an emulator in the foreground until SIGINT or SIGTERM, and say how to reach it."""
     with _store(settings) as store, _listener(settings) as listener, _signals_taken():
-        server = _Server(_config(Emulation(settings, store)))
+        server = _Server(Emulation(settings, store))
         key = settings.api_keys[0] if settings.api_keys else DEFAULT_KEY
         client = EmulatorClient(_url(listener), api_key=key)
         _say(f"The emulator of the Message Batches API listens on {client.base_url}")
@@ -95,20 +96,26 @@ def serve(settings: EmulatorSettings) -> None:
 
 
 class _Server(uvicorn.Server):
-    """A server that says when it is ready."""
+    """A server that says when it is ready, and whose end no call that waits holds up."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
+    def __init__(self, emulation: Emulation) -> None:
+        super().__init__(_config(emulation))
         self.ready = threading.Event()
+        self._emulation = emulation
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self.ready.set()
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._emulation.waiting.abandon()
+        await super().shutdown(sockets)
+
 
 def _config(emulation: Emulation) -> uvicorn.Config:
     return uvicorn.Config(
         build_app(emulation),
+        http=BreakableHttpProtocol,
         log_level="warning",
         access_log=False,
         lifespan="off",

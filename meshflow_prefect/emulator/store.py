@@ -53,7 +53,8 @@ class Store:
         self._incoming.mkdir(parents=True)
         self._complete.mkdir(exist_ok=True)
         records = [
-            Batch(**orjson.loads(path.read_bytes())) for path in self._complete.glob(f"*/{_RECORD}")
+            Batch.from_json(orjson.loads(path.read_bytes()))
+            for path in self._complete.glob(f"*/{_RECORD}")
         ]
         for batch in sorted(records, key=lambda batch: batch.sequence):
             self._batches[batch.id] = batch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 
 import httpx
@@ -29,3 +30,20 @@ def api(emulator: Emulator) -> Iterator[httpx.Client]:
     """Plain HTTP, as curl would do it."""
     with client_of(emulator) as client:
         yield client
+
+
+@pytest.fixture(autouse=True)
+def _the_server_has_nothing_to_complain_of() -> Iterator[None]:
+    """Planned faults are no surprise to it: no traceback in its log."""
+    complaints: list[str] = []
+
+    def heard(record: logging.LogRecord) -> bool:
+        if record.levelno >= logging.WARNING:
+            complaints.append(f"{record.getMessage()}{record.exc_info or ''}")
+        return True
+
+    log = logging.getLogger("uvicorn.error")
+    log.addFilter(heard)
+    yield
+    log.removeFilter(heard)
+    assert complaints == []
