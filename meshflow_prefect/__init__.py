@@ -10,20 +10,23 @@ if TYPE_CHECKING:
     from meshflow_prefect.credentials import AnthropicCredentials
     from meshflow_prefect.errors import (
         ApiUnavailableError,
+        BatchFailedError,
         BatchNotEndedError,
         BatchNotFoundError,
         BatchTooLargeError,
         BatchWaitTimeoutError,
         CredentialsError,
         InvalidRequestError,
+        JobKeyError,
         MeshflowError,
         RateLimitedError,
         ResultsUnavailableError,
+        RunCancelledError,
         SubmissionRefusedError,
         SubmissionUnknownError,
     )
-    from meshflow_prefect.flows import batch_agent_tasks
-    from meshflow_prefect.models import BatchJob, BatchRequest, BatchResult
+    from meshflow_prefect.flows import batch_agent_tasks, cancel_batches
+    from meshflow_prefect.models import BatchJob, BatchRequest, BatchResult, Collected
     from meshflow_prefect.pricing import set_price, total_cost
     from meshflow_prefect.tasks import cancel_batch, collect_results, poll_batch, submit_batch
 
@@ -33,6 +36,7 @@ __all__ = [
     "AnthropicBatchClient",
     "AnthropicCredentials",
     "ApiUnavailableError",
+    "BatchFailedError",
     "BatchJob",
     "BatchNotEndedError",
     "BatchNotFoundError",
@@ -40,15 +44,19 @@ __all__ = [
     "BatchResult",
     "BatchTooLargeError",
     "BatchWaitTimeoutError",
+    "Collected",
     "CredentialsError",
     "InvalidRequestError",
+    "JobKeyError",
     "MeshflowError",
     "RateLimitedError",
     "ResultsUnavailableError",
+    "RunCancelledError",
     "SubmissionRefusedError",
     "SubmissionUnknownError",
     "batch_agent_tasks",
     "cancel_batch",
+    "cancel_batches",
     "collect_results",
     "poll_batch",
     "set_price",

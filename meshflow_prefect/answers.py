@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,12 +21,17 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
+_NO_KEY = "No API key: set ANTHROPIC_API_KEY, pass `api_key`, or use an AnthropicCredentials block."
+
+_SPEND_LIMIT = "enforced_spend_limit_reached"
+
 
 async def asked(
-    call: Callable[[], Awaitable[_T]], explain: Callable[[anthropic.APIError], MeshflowError]
+    call: Callable[[], Awaitable[_T]], explain: Callable[[Exception], MeshflowError]
 ) -> _T:
     """Make one call and turn the SDK's errors into ours."""
     import anthropic
+    import httpx2
 
     try:
         return await call()
@@ -33,23 +39,20 @@ async def asked(
         failure = explain(error)
     except anthropic.AnthropicError as error:
         failure = CredentialsError(str(error))
-    except TypeError as error:
-        # The SDK's way to say that it found no key anywhere.
-        if "authentication" not in str(error):
-            raise
-        failure = CredentialsError(
-            "No API key: set ANTHROPIC_API_KEY, pass `api_key`, or use an AnthropicCredentials "
-            "block."
-        )
+    except (AttributeError, TypeError, ValueError, httpx2.HTTPError) as error:
+        # A 200 that is cut short or is not the API's: the SDK neither catches nor checks it. And a
+        # TypeError is its way to say that it found no key anywhere.
+        no_key = isinstance(error, TypeError) and "authentication" in str(error)
+        failure = CredentialsError(_NO_KEY) if no_key else explain(error)
     # Raised out here, so that the SDK's exception, whose request holds the key, is not chained.
     raise failure
 
 
-def about(batch_id: str | None) -> Callable[[anthropic.APIError], MeshflowError]:
+def about(batch_id: str | None) -> Callable[[Exception], MeshflowError]:
     """Return how errors of calls about one batch, or about all of them, are explained."""
     subject = "The list of batches" if batch_id is None else f"Batch {batch_id!r}"
 
-    def explain(error: anthropic.APIError) -> MeshflowError:
+    def explain(error: Exception) -> MeshflowError:
         import anthropic
 
         facts = _facts(error) | ({} if batch_id is None else {"batch_id": batch_id})
@@ -68,13 +71,15 @@ def about(batch_id: str | None) -> Callable[[anthropic.APIError], MeshflowError]
     return explain
 
 
-def create_failure(error: anthropic.APIError) -> MeshflowError:
+def create_failure(error: Exception) -> MeshflowError:
     """Tell a create that certainly made no batch from one whose outcome is not known."""
     import anthropic
     import httpx2
 
     facts = _facts(error)
-    if isinstance(error.__cause__, httpx2.ConnectError | httpx2.ConnectTimeout):
+    if isinstance(error, anthropic.APIConnectionError) and isinstance(
+        error.__cause__, httpx2.ConnectError | httpx2.ConnectTimeout
+    ):
         return SubmissionRefusedError(
             f"No batch was made: could not connect to {error.request.url.host!r} "
             f"({error.__cause__}).",
@@ -82,14 +87,17 @@ def create_failure(error: anthropic.APIError) -> MeshflowError:
         )
     if (refused := _refused_key(error)) is not None:
         return refused
-    if isinstance(error, anthropic.RateLimitError | anthropic.OverloadedError):
+    if isinstance(error, anthropic.RateLimitError | anthropic.OverloadedError) and not _capped(
+        error
+    ):
         return RateLimitedError(f"No batch was made: {_said(error)}.", **facts)
     if isinstance(error, anthropic.APIStatusError) and _certainly_refused(error.status_code):
         return SubmissionRefusedError(f"No batch was made: {_said(error)}.", **facts)
     return SubmissionUnknownError(
         f"The create call was sent and its answer is not known ({_said(error)}): there may be a "
-        "batch, and it would be billed. It is not sent again. Look for it with `list`, compare the "
-        "number of requests and the time, and collect it by its id.",
+        "batch, and it would be billed. It is not sent again. In a flow run the batch is looked "
+        "for; elsewhere look for it with `list`, compare the number of requests and the time, and "
+        "collect it by its id.",
         **facts,
     )
 
@@ -99,7 +107,15 @@ def _certainly_refused(status_code: int) -> bool:
     return status_code < 500 and status_code not in (408, 409)
 
 
-def _refused_key(error: anthropic.APIError) -> MeshflowError | None:
+def _capped(error: anthropic.APIStatusError) -> bool:
+    """Whether this is a spend limit that someone set: waiting does not lift it."""
+    body: Any = error.body
+    told = body.get("error") if isinstance(body, dict) else None
+    details = told.get("details") if isinstance(told, dict) else None
+    return isinstance(details, dict) and details.get("error_code") == _SPEND_LIMIT
+
+
+def _refused_key(error: Exception) -> MeshflowError | None:
     import anthropic
 
     if isinstance(error, anthropic.AuthenticationError | anthropic.PermissionDeniedError):
@@ -111,7 +127,7 @@ def _refused_key(error: anthropic.APIError) -> MeshflowError | None:
     return None
 
 
-def _passing(error: anthropic.APIError) -> bool:
+def _passing(error: Exception) -> bool:
     """Whether asking again later may work."""
     import anthropic
 
@@ -120,23 +136,32 @@ def _passing(error: anthropic.APIError) -> bool:
     return error.status_code in (408, 409, 429) or error.status_code >= 500
 
 
-def _facts(error: anthropic.APIError) -> dict[str, Any]:
+def _facts(error: Exception) -> dict[str, Any]:
     import anthropic
 
     if not isinstance(error, anthropic.APIStatusError):
         return {"status_code": None}
-    wait = error.response.headers.get("retry-after")
     return {
         "status_code": error.status_code,
         "request_id": error.request_id,
-        "retry_after": float(wait) if wait and wait.replace(".", "", 1).isdigit() else None,
+        "retry_after": _seconds(error.response.headers.get("retry-after", "")),
     }
 
 
-def _said(error: anthropic.APIError) -> str:
+def _seconds(text: str) -> float | None:
+    try:
+        seconds = float(text)
+    except ValueError:
+        return None  # left out, or a date
+    return seconds if math.isfinite(seconds) and seconds >= 0 else None
+
+
+def _said(error: Exception) -> str:
     """Return what the API answered: the status, the kind of error, and its message."""
     import anthropic
 
+    if not isinstance(error, anthropic.APIError):
+        return f"the answer cannot be read: {error!r}"
     if not isinstance(error, anthropic.APIStatusError):
         return error.message.rstrip(".")
     body: Any = error.body

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import orjson
@@ -16,6 +17,8 @@ MAX_BYTES = 256 * 1_000_000
 """256 MB, read as the smaller of the two meanings of MB, so that a body is never refused."""
 
 _BLOCK_BYTES = 1 << 20
+
+_TASK_ID = re.compile(r"task-[0-9]+-[0-9a-f]{12}")
 
 _HEAD, _SEPARATOR, _TAIL = b'{"requests":[', b",", b"]}"
 
@@ -91,6 +94,16 @@ def task_ids(seed: str, count: int) -> list[str]:
     """
     suffix = hashlib.sha256(seed.encode()).hexdigest()[:12]
     return [f"task-{position}-{suffix}" for position in range(count)]
+
+
+def are_task_ids(custom_ids: Iterable[str]) -> bool:
+    """Whether all of these are ids as `task_ids` makes them, which name their job."""
+    return all(_TASK_ID.fullmatch(custom_id) for custom_id in custom_ids)
+
+
+def ids_digest(custom_ids: Iterable[str]) -> str:
+    """Return a digest of custom ids, whatever their order: results come in any."""
+    return hashlib.sha256("\n".join(sorted(custom_ids)).encode()).hexdigest()
 
 
 def _serialise(position: int, request: BatchRequest) -> tuple[bytes, bytes]:

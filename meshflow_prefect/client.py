@@ -1,31 +1,37 @@
-"""AnthropicBatchClient: the only room that talks to Anthropic. Knows nothing of Prefect."""
+"""AnthropicBatchClient: the calls of the Message Batches API. Knows nothing of Prefect."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from meshflow_prefect.answers import about, asked, create_failure
 from meshflow_prefect.chunking import Chunk, make_chunk
+from meshflow_prefect.collecting import Download, collect, stream
+from meshflow_prefect.downloading import BATCHES, results_file
 from meshflow_prefect.errors import (
-    ApiUnavailableError,
     BatchNotEndedError,
     BatchNotFoundError,
     CredentialsError,
     InvalidRequestError,
     MeshflowError,
-    ResultsUnavailableError,
 )
-from meshflow_prefect.models import BatchJob, BatchRequest, BatchResult, JobStatus
-from meshflow_prefect.polling import poll_until_ended
-from meshflow_prefect.results import in_input_order, parse_row
+from meshflow_prefect.models import (
+    BatchJob,
+    BatchRequest,
+    BatchResult,
+    Collected,
+    JobStatus,
+)
+from meshflow_prefect.polling import check_schedule, poll_until_ended
 
 if TYPE_CHECKING:
     from anthropic import AsyncAnthropic
     from anthropic.types.messages import MessageBatch
-
-_BATCHES = "/v1/messages/batches"
 
 
 class AnthropicBatchClient:
@@ -70,6 +76,13 @@ class AnthropicBatchClient:
     def __repr__(self) -> str:
         return f"AnthropicBatchClient(base_url={self._options['base_url']!r})"
 
+    def connect(self) -> None:
+        """Load the SDK and make its client now, rather than at the first call (about a second).
+
+        Raises `CredentialsError` when there is no key.
+        """
+        self._connected()
+
     async def submit(self, requests: Sequence[BatchRequest]) -> str:
         """Create one batch and return its id. Called twice, it makes (and bills) two batches.
 
@@ -89,61 +102,64 @@ class AnthropicBatchClient:
 
         sdk = self._connected()
         headers = {"content-type": "application/json", "content-length": str(chunk.size)}
-        answer = await asked(
-            lambda: sdk.post(
-                _BATCHES,
+
+        async def send() -> BatchJob:
+            answer = await sdk.post(
+                BATCHES,
                 content=blocks(),
                 cast_to=MessageBatch,
                 options={"headers": headers, "max_retries": 0},
-            ),
-            create_failure,
-        )
-        return _job(answer)
+            )
+            return _job(answer)
+
+        return await asked(send, create_failure)
 
     async def status(self, batch_id: str) -> BatchJob:
         """Return the batch as it is now. Raises `BatchNotFoundError` for an unknown id."""
         if not batch_id:
             raise BatchNotFoundError("batch_id: expected the id of a batch, got an empty text.")
         sdk = self._connected()
-        return _job(await asked(lambda: sdk.messages.batches.retrieve(batch_id), about(batch_id)))
+
+        async def retrieve() -> BatchJob:
+            return _job(await sdk.messages.batches.retrieve(batch_id))
+
+        return await asked(retrieve, about(batch_id))
 
     async def results(
         self, batch_id: str, *, custom_ids: Sequence[str] | None = None
     ) -> list[BatchResult]:
         """Return the results of an ended batch; reading them again is free for 29 days.
 
-        With `custom_ids`: exactly one result for each, in that order, `missing` where the API has
-        no row. Without: the API's rows, in the order in which they came, which is any order.
-        Raises `BatchNotEndedError`, `BatchNotFoundError` or `ResultsUnavailableError`.
+        With `custom_ids`: exactly one result for each, in that order, `missing` where there is no
+        row that can be read, for which the result's `error_type` names the reason. Without: the
+        API's rows, in the order in which they came, which is any order.
+
+        A download that is cut is begun anew, and one that lacks rows is read again, so this may
+        take minutes; see `collect` for what was wrong with the rows.
+
+        Raises:
+            BatchNotEndedError: the batch is still being processed.
+            BatchNotFoundError: no such batch in the key's workspace.
+            ResultsUnavailableError: the results are older than 29 days, and no ids are given.
+            ApiUnavailableError: the download stopped again and again and brought no new row.
         """
-        rows = [result async for result in self.iter_results(batch_id)]
-        return rows if custom_ids is None else in_input_order(custom_ids, rows)
+        return (await self.collect(batch_id, custom_ids=custom_ids)).results
+
+    async def collect(self, batch_id: str, *, custom_ids: Sequence[str] | None = None) -> Collected:
+        """Return what `results` does, with how many rows were unreadable, unknown or absent."""
+        job = await self._ended(batch_id)
+        return await collect(job, self._download(job), custom_ids)
 
     async def iter_results(self, batch_id: str) -> AsyncGenerator[BatchResult, None]:
-        """Yield the results of an ended batch as they stream in, in any order; see `results`."""
-        async with aclosing(self.iter_rows(batch_id)) as lines:
-            async for line in lines:
-                yield parse_row(line)
+        """Yield the results of an ended batch, each once, as they stream in, in any order.
 
-    async def iter_rows(self, batch_id: str) -> AsyncGenerator[bytes, None]:
-        """Yield the lines of the results file, as they came, without their line ends."""
-        job = await self.status(batch_id)
-        if not job.is_complete:
-            raise BatchNotEndedError(
-                f"Batch {batch_id!r} is still {job.status.replace('_', ' ')}: its results can be "
-                "read once it has ended. Call `wait` first, or `status` to look.",
-                batch_id=batch_id,
-            )
-        if job.archived_at is not None:
-            raise ResultsUnavailableError(
-                f"The results of batch {batch_id!r} were removed at {job.archived_at:%F %R %Z}: "
-                "Anthropic keeps them for 29 days after the batch was created.",
-                batch_id=batch_id,
-            )
-        stream = self._stream_lines(f"{_BATCHES}/{batch_id}/results", batch_id)
-        async with aclosing(stream) as lines:
-            async for line in lines:
-                yield line
+        Survives cuts as `results` does, and raises the same errors; holds the ids that it has
+        yielded, not the rows. Warns in the log when rows are unreadable or absent.
+        """
+        job = await self._ended(batch_id)
+        async with aclosing(stream(job, self._download(job))) as rows:
+            async for result in rows:
+                yield result
 
     async def wait(
         self, batch_id: str, poll_interval: float = 30.0, timeout: float = 86400.0
@@ -153,8 +169,17 @@ class AnthropicBatchClient:
         Asks every `poll_interval` seconds. After `timeout` seconds raises `BatchWaitTimeoutError`;
         the batch goes on, and waiting again continues. Passing network faults do not end the wait.
         """
+        check_schedule(poll_interval, timeout=timeout or None)  # 0: one look
+        ends = datetime.now(UTC) + timedelta(seconds=timeout)
+
+        async def rest(wake: datetime, _why: str) -> None:
+            await asyncio.sleep((wake - datetime.now(UTC)).total_seconds())
+
         return await poll_until_ended(
-            lambda: self.status(batch_id), poll_interval=poll_interval, timeout=timeout
+            lambda: self.status(batch_id),
+            rest=rest,
+            next_look=lambda _found: datetime.now(UTC) + timedelta(seconds=poll_interval),
+            deadline=lambda _found: ends,
         )
 
     async def run(
@@ -189,8 +214,13 @@ class AnthropicBatchClient:
                 raise
         return True
 
-    async def list(self, limit: int | None = None) -> list[BatchJob]:
-        """Return the batches of the key's workspace, newest first, at most `limit` of them."""
+    async def list(
+        self, limit: int | None = None, *, until: Callable[[BatchJob], bool] = lambda _job: False
+    ) -> list[BatchJob]:
+        """Return the batches of the key's workspace, newest first.
+
+        At most `limit` of them, and only those before the first one for which `until` is true.
+        """
         if limit is not None and limit < 1:
             raise InvalidRequestError(f"limit: must be at least 1, got {limit}.")
         sdk = self._connected()
@@ -198,49 +228,27 @@ class AnthropicBatchClient:
         async def read() -> list[BatchJob]:
             jobs: list[BatchJob] = []
             async for batch in sdk.messages.batches.list(limit=min(limit or 1000, 1000)):
-                jobs.append(_job(batch))
+                if until(job := _job(batch)):
+                    break
+                jobs.append(job)
                 if len(jobs) == limit:
                     break
             return jobs
 
         return await asked(read, about(None))
 
-    async def _stream_lines(self, path: str, batch_id: str) -> AsyncGenerator[bytes, None]:
-        # The path is asked of the base URL rather than of the batch's `results_url`, so that the
-        # key goes only to the host that it was configured for.
-        import httpx2
+    def _download(self, job: BatchJob) -> Download:
+        return partial(results_file, self._connected(), job)
 
-        sdk = self._connected()
-        response = await asked(
-            lambda: sdk.get(
-                path,
-                cast_to=httpx2.Response,
-                options={"headers": {"accept": "application/x-jsonl"}},
-                stream=True,
-            ),
-            about(batch_id),
-        )
-        failure: ApiUnavailableError | None = None
-        try:
-            # Only b"\n" ends a row: model output holds U+2028 and U+0085, where str.splitlines
-            # and the HTTP library's own line reader split as well.
-            rest = b""
-            async with aclosing(response.aiter_bytes()) as blocks:
-                async for block in blocks:
-                    *lines, rest = (rest + block).split(b"\n")
-                    for line in lines:
-                        if line.strip():
-                            yield line
-            if rest.strip():
-                yield rest
-        except httpx2.HTTPError as error:
-            failure = ApiUnavailableError(
-                f"Batch {batch_id!r}: the stream of results was cut: {error}.", batch_id=batch_id
+    async def _ended(self, batch_id: str) -> BatchJob:
+        job = await self.status(batch_id)
+        if not job.is_complete:
+            raise BatchNotEndedError(
+                f"Batch {batch_id!r} is still {job.status.replace('_', ' ')}: its results can be "
+                "read once it has ended. Call `wait` first, or `status` to look.",
+                batch_id=batch_id,
             )
-        finally:
-            await response.aclose()
-        if failure is not None:
-            raise failure
+        return job
 
     def _connected(self) -> AsyncAnthropic:
         if self._sdk is None:
@@ -253,6 +261,13 @@ class AnthropicBatchClient:
                 failure = CredentialsError(str(error))
             if failure:
                 raise failure
+        key = self._sdk.api_key if self._sdk is not None else None
+        if key and (key != key.strip() or not key.isprintable()):
+            self._sdk = None
+            raise CredentialsError(
+                "The API key has white space around it or a character that cannot be sent, such "
+                "as the line end of a file that it was read from. Strip it."
+            )
         assert self._sdk is not None  # noqa: S101  (for the type checker: made just above)
         return self._sdk
 

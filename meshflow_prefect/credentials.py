@@ -55,6 +55,11 @@ class AnthropicCredentials(Block):
         description="How often calls other than create are repeated after passing faults.",
     )
 
+    @property
+    def stored_name(self) -> str | None:
+        """Name of the block document that this was loaded from or saved as; None without one."""
+        return self._block_document_name
+
     def get_client(self) -> AnthropicBatchClient:
         """Return a client for this key. Close it with `async with` or `aclose`."""
         return AnthropicBatchClient(

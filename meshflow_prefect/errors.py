@@ -56,6 +56,10 @@ class SubmissionUnknownError(MeshflowError):
     """A create was sent and its answer is not known: there may be a batch that is paid for."""
 
 
+class JobKeyError(MeshflowError):
+    """A job key was used for other content, or the record of its batches is gone."""
+
+
 class BatchNotFoundError(MeshflowError):
     """No batch of this id exists in the key's workspace."""
 
@@ -76,5 +80,13 @@ class ApiUnavailableError(MeshflowError):
     """Anthropic could not be asked (network, 5xx, 429); asking again later may work."""
 
 
+class RunCancelledError(MeshflowError):
+    """The flow run was cancelled while it waited in its process."""
+
+
 class SuspensionError(MeshflowError):
     """The orchestrator refused to suspend the run."""
+
+
+class BatchFailedError(MeshflowError):
+    """More requests failed than allowed; `results` holds all, `batch_ids` where they came from."""

@@ -1,18 +1,22 @@
 """What a root flow run has submitted: a durable list in the Prefect API.
 
-It outlives processes, machines, task caches and result storage. Each submission is two flow run
-inputs of the root run, written once and never changed: the *intent* before the create call, and
-the *batch* after it. Prefect allows one input per run and key, so that of two executions of one
-run, one wins the entry. The entries go with the root run.
+It outlives processes, machines, task caches and result storage. It is made of flow run inputs of
+the root run, which are written once and never changed; Prefect allows one input per run and key,
+so that of two executions of one run, one wins. The entries go with the root run. Of submission 7:
+
+    meshflow-intent-00007          before the create call: what is about to be sent, and by whom
+    meshflow-batch-00007           after it: the batch
+    meshflow-resend-00007-00001    the right to send once more, where certainly nothing was accepted
+    meshflow-decision-00007-00000  send again without a search: it was refused, or a person says so
+    meshflow-beat-00007-00012      the sender is alive; removed when it has its answer
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from uuid import uuid4
 
 import orjson
@@ -24,7 +28,27 @@ if TYPE_CHECKING:
 
     from meshflow_prefect.lineage import Lineage
 
-_INTENT, _BATCH = "meshflow-intent-", "meshflow-batch-"
+OnCancel: TypeAlias = Literal["cancel_batches", "keep"]
+
+_PREFIX = "meshflow"
+
+
+@dataclass(frozen=True)
+class Work:
+    """What one submission sends, and on which terms."""
+
+    digest: str
+    """Digest of the content of the requests, without their ids."""
+    ids_digest: str
+    """Digest of the custom ids."""
+    requests: int
+    part: str = ""
+    """Names the submission within its flow run; empty where a flow makes any number of them."""
+    job_key: str = ""
+    """The user's name for the job, under which other runs find it."""
+    on_cancel: OnCancel = "cancel_batches"
+    block: str = ""
+    """Name of the AnthropicCredentials block that was used; empty for the environment's key."""
 
 
 @dataclass(frozen=True)
@@ -33,146 +57,197 @@ class Entry:
 
     number: int
     """Counts the submissions of the root run from 0."""
-    digest: str
-    """Digest of the content of the requests, without their ids."""
-    ids_digest: str
-    """Digest of the custom ids."""
-    requests: int
+    work: Work
     intended_at: str
-    """When the create call was about to be sent, by this machine's clock (ISO 8601, UTC)."""
+    """When the create call was about to be sent first, by that machine's clock (ISO 8601, UTC)."""
     owner: str
-    """Random token of the execution that wrote the intent."""
-    flow_run_id: str
+    """Random token of the execution that may send the create call."""
+    run_ids: tuple[str, ...]
+    """The flow run that submitted, and the runs above it up to the root."""
     call_site: str
-    parent_id: str
+    newest_before: str | None = None
+    """The newest batch of the workspace just before: what was made since is listed before it.
+    Empty where there was none, None where it could not be asked."""
+    resends: int = 0
+    """How often the right to send was given anew, after certainly nothing had been accepted."""
+    submit_anew: bool = False
+    """Whether to send again without looking for a batch: the call was certainly refused, or a
+    person decided so."""
+    beat: int = 0
+    """Grows while the owner waits for the answer to its create call."""
     batch_id: str = ""
     """Empty while the answer to the create call is not recorded."""
+
+    @property
+    def submitted_at(self) -> datetime:
+        """When the create call was about to be sent first."""
+        return datetime.fromisoformat(self.intended_at)
 
 
 class Ledger:
     """The submissions recorded on one root flow run."""
 
-    def __init__(self, client: PrefectClient, lineage: Lineage) -> None:
+    def __init__(self, client: PrefectClient, root_id: UUID) -> None:
         self._client = client
-        self._lineage = lineage
-        self._root_id = lineage.root.id
+        self.root_id = root_id
 
     async def entries(self) -> list[Entry]:
         """Return all submissions of the root run, in the order of their intents."""
-        intents = await self._read(_INTENT)
-        if not intents:
-            return []
-        batches = await self._read(_BATCH)
-        return [
-            Entry(number=number, **intent, batch_id=batches.get(number, {}).get("batch_id", ""))
-            for number, intent in sorted(intents.items())
-        ]
+        submissions: dict[int, _Rows] = {}
+        for key, value in (await self._rows()).items():
+            _, kind, number, *count = key.split("-")
+            rows = submissions.setdefault(int(number), {})
+            rows[kind, int(count[0]) if count else 0] = orjson.loads(value)
+        entries = (_entry(number, rows) for number, rows in sorted(submissions.items()))
+        return [entry for entry in entries if entry is not None]
+
+    async def entry(self, number: int) -> Entry | None:
+        """Return one submission as it is now; None when its intent was withdrawn."""
+        return next((entry for entry in await self.entries() if entry.number == number), None)
 
     async def record_intent(
-        self, number: int, *, digest: str, ids_digest: str, requests: int
+        self,
+        number: int,
+        work: Work,
+        lineage: Lineage,
+        newest_before: str | None = None,
+        intended_at: str = "",
     ) -> Entry | None:
-        """Write that a create call is about to be sent; None when another execution was first."""
+        """Write that a create call is about to be sent; None when another execution was first.
+
+        `intended_at` is for the copy of an entry; left out, it is now.
+        """
         entry = Entry(
             number=number,
-            digest=digest,
-            ids_digest=ids_digest,
-            requests=requests,
-            intended_at=datetime.now(UTC).isoformat(),
+            work=work,
+            intended_at=intended_at or datetime.now(UTC).isoformat(),
             owner=uuid4().hex,
-            flow_run_id=str(self._lineage.current.id),
-            call_site=self._lineage.call_site,
-            parent_id=self._lineage.parent_id,
+            run_ids=tuple(str(run.id) for run in lineage.runs),
+            call_site=lineage.call_site,
+            newest_before=newest_before,
         )
-        stored = asdict(entry)
-        del stored["number"], stored["batch_id"]
-        kept = await self._write_once(f"{_INTENT}{number:05d}", stored)
-        # The Prefect client repeats a POST whose answer was lost: an existing row may be our own.
-        return entry if kept["owner"] == entry.owner else None
+        stored = {
+            "work": asdict(work),
+            "intended_at": entry.intended_at,
+            "owner": entry.owner,
+            "run_ids": entry.run_ids,
+            "call_site": entry.call_site,
+            "newest_before": entry.newest_before,
+        }
+        return entry if await self._won(_key("intent", number), stored) else None
 
     async def record_batch(self, entry: Entry, batch_id: str) -> Entry:
-        """Write which batch the create call of `entry` made."""
-        await self._write_once(f"{_BATCH}{entry.number:05d}", {"batch_id": batch_id})
-        return replace(entry, batch_id=batch_id)
+        """Write which batch runs `entry`; of several answers the first one stays."""
+        kept = await self._write_once(_key("batch", entry.number), {"batch_id": batch_id})
+        return replace(entry, batch_id=kept["batch_id"])
+
+    async def claim_resend(self, entry: Entry) -> Entry | None:
+        """Take the right to send the create call once more; None when another was first."""
+        again = replace(entry, owner=uuid4().hex, resends=entry.resends + 1, submit_anew=False)
+        key = _key("resend", entry.number, again.resends)
+        return again if await self._won(key, {"owner": again.owner}) else None
+
+    async def decide_to_submit_anew(self, entry: Entry) -> None:
+        """Write that the create call is to be sent again without looking for a batch."""
+        await self._write_once(_key("decision", entry.number, entry.resends), {})
+
+    async def beat(self, entry: Entry, count: int) -> None:
+        """Write that the sender of `entry` is alive, in place of the last time."""
+        await self._write_once(_key("beat", entry.number, count), {})
+        await self.end_beat(entry, count - 1)
+
+    async def end_beat(self, entry: Entry, count: int) -> None:
+        """Remove the sender's last sign of life."""
+        await self._delete(_key("beat", entry.number, count))
 
     async def withdraw(self, entry: Entry) -> None:
-        """Remove an intent whose create call was certainly refused, so that it may be repeated."""
-        await self._client.delete_flow_run_input(self._root_id, f"{_INTENT}{entry.number:05d}")
+        """Remove an intent whose create call was certainly refused, so that it may be repeated.
 
-    async def _read(self, prefix: str) -> dict[int, dict[str, Any]]:
+        All that was written of it goes too: the number is used again.
+        """
+        intent = _key("intent", entry.number)
+        for key in sorted(await self._rows()):
+            if int(key.split("-")[2]) == entry.number and key != intent:
+                await self._delete(key)
+        await self._delete(intent)
+
+    async def _rows(self) -> dict[str, str]:
         # The filter takes no order and no offset: ask for a page of what has not been seen yet.
-        rows: dict[str, dict[str, Any]] = {}
+        values: dict[str, str] = {}
         page = None
         while page is None or page:
             page = await self._client.filter_flow_run_input(
-                self._root_id, key_prefix=prefix, limit=200, exclude_keys=set(rows)
+                self.root_id, key_prefix=f"{_PREFIX}-", limit=200, exclude_keys=set(values)
             )
-            rows |= {row.key: orjson.loads(row.value) for row in page}
-        return {int(key.removeprefix(prefix)): value for key, value in rows.items()}
+            values |= {row.key: row.value for row in page}
+        return values
+
+    async def _won(self, key: str, value: dict[str, Any]) -> bool:
+        kept = await self._write_once(key, value)
+        # The Prefect client repeats a POST whose answer was lost: an existing row may be our own.
+        return bool(kept["owner"] == value["owner"])
 
     async def _write_once(self, key: str, value: dict[str, Any]) -> dict[str, Any]:
         """Write the row unless it exists, and return what it then holds."""
         from prefect.exceptions import ObjectAlreadyExists, PrefectHTTPStatusError
 
+        while True:
+            try:
+                await self._client.create_flow_run_input(
+                    self.root_id, key=key, value=orjson.dumps(value).decode()
+                )
+            except ObjectAlreadyExists:
+                pass
+            except PrefectHTTPStatusError as error:
+                if error.response.status_code != HTTPStatus.CONFLICT:
+                    raise
+            else:
+                return value
+            try:
+                stored = await self._client.read_flow_run_input(self.root_id, key)
+            except PrefectHTTPStatusError as error:
+                # Withdrawn between the two calls: it is free again.
+                if error.response.status_code != HTTPStatus.NOT_FOUND:
+                    raise
+            else:
+                kept: dict[str, Any] = orjson.loads(stored)
+                return kept
+
+    async def _delete(self, key: str) -> None:
+        from prefect.exceptions import PrefectHTTPStatusError
+
         try:
-            await self._client.create_flow_run_input(
-                self._root_id, key=key, value=orjson.dumps(value).decode()
-            )
-        except ObjectAlreadyExists:
-            pass
+            await self._client.delete_flow_run_input(self.root_id, key)
         except PrefectHTTPStatusError as error:
-            if error.response.status_code != HTTPStatus.CONFLICT:
+            if error.response.status_code != HTTPStatus.NOT_FOUND:
                 raise
-        else:
-            return value
-        stored: dict[str, Any] = orjson.loads(
-            await self._client.read_flow_run_input(self._root_id, key)
-        )
-        return stored
 
 
-class Claims:
-    """Which entries have been taken in this process, so that no two submissions share a batch.
-
-    A process makes the submissions of a replay one after another; each takes the first entry that
-    fits. A run that is retried in the same process starts over, and so gives back what was taken
-    by it and below it.
-    """
-
-    def __init__(self) -> None:
-        self._takers: dict[tuple[UUID, int], Lineage] = {}
-
-    def take(self, lineage: Lineage, entry: Entry) -> None:
-        """Note that the current attempt of the current run uses the entry."""
-        self._takers[lineage.root.id, entry.number] = lineage
-
-    def is_free(self, lineage: Lineage, entry: Entry) -> bool:
-        """Whether no other submission of these attempts uses the entry."""
-        taker = self._takers.get((lineage.root.id, entry.number))
-        if taker is None:
-            return True
-        attempts = {run.id: run.run_count for run in taker.runs}
-        return any(attempts.get(run.id, run.run_count) != run.run_count for run in lineage.runs)
+_Rows: TypeAlias = dict[tuple[str, int], dict[str, Any]]
+"""What is recorded of one submission, by kind and counter."""
 
 
-def match(entries: Iterable[Entry], lineage: Lineage, digest: str, *, sole: bool) -> Entry | None:
-    """Return which of the free entries a submission repeats, or None when it is a new one.
+def _entry(number: int, rows: _Rows) -> Entry | None:
+    intent = rows.get(("intent", 0))
+    if intent is None:
+        return None
+    resends = max((count for kind, count in rows if kind == "resend"), default=0)
+    sender = rows["resend", resends] if resends else intent
+    return Entry(
+        number=number,
+        work=Work(**intent["work"]),
+        intended_at=intent["intended_at"],
+        owner=sender["owner"],
+        run_ids=tuple(intent["run_ids"]),
+        call_site=intent["call_site"],
+        newest_before=intent.get("newest_before"),
+        resends=resends,
+        submit_anew=("decision", resends) in rows,
+        beat=max((count for kind, count in rows if kind == "beat"), default=0),
+        batch_id=rows.get(("batch", 0), {}).get("batch_id", ""),
+    )
 
-    1. An entry that this flow run made, or an earlier run of the same call in the same parent.
-       `sole` says that the run makes its submissions for one job, so that its entry is found even
-       where a redeploy has changed the content.
-    2. An entry of the same content from somewhere else under the root: the run that made it was
-       replaced by a fresh one (a parent was retried), or cannot be told from its siblings.
-    """
-    me, site = str(lineage.current.id), lineage.call_site
-    candidates = list(entries)
-    own = [e for e in candidates if e.flow_run_id == me or (site and e.call_site == site)]
-    for entry in own:
-        if entry.digest == digest:
-            return entry
-    if sole and own:
-        return own[0]
-    for entry in candidates:
-        replaced = entry.parent_id != lineage.parent_id or not entry.call_site
-        if entry.digest == digest and entry not in own and replaced:
-            return entry
-    return None
+
+def _key(kind: str, number: int, count: int | None = None) -> str:
+    key = f"{_PREFIX}-{kind}-{number:05d}"
+    return key if count is None else f"{key}-{count:05d}"

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun
 
 
+TAG = "meshflow"
+"""Tag of the flow runs that have submitted, or were about to."""
+
+
 @dataclass(frozen=True)
 class Lineage:
     """The runs from the current flow run (first) up to the root (last)."""
@@ -33,11 +37,6 @@ class Lineage:
         return self.runs[-1]
 
     @property
-    def parent_id(self) -> str:
-        """Id of the run that called the current one, or empty."""
-        return str(self.runs[1].id) if len(self.runs) > 1 else ""
-
-    @property
     def in_this_process(self) -> tuple[FlowRun, ...] | None:
         """The runs up to the nearest one with a deployment, whose process this is.
 
@@ -57,8 +56,12 @@ async def read_lineage(client: PrefectClient) -> Lineage | None:
     context = FlowRunContext.get()
     if context is None or context.flow_run is None:
         return None
-    # What the context holds was read when the run started; labels and states have moved since.
-    runs = [await client.read_flow_run(context.flow_run.id)]
+    return await lineage_of(client, context.flow_run.id)
+
+
+async def lineage_of(client: PrefectClient, run_id: UUID) -> Lineage:
+    """Ask the Prefect API for the lineage of a run, as it is now."""
+    runs = [await client.read_flow_run(run_id)]
     call_site = str(runs[0].id)
     while (calling_task_id := runs[-1].parent_task_run_id) is not None:
         calling_task = await client.read_task_run(calling_task_id)
@@ -69,3 +72,11 @@ async def read_lineage(client: PrefectClient) -> Lineage | None:
             break
         runs.append(await client.read_flow_run(parent_id))
     return Lineage(tuple(runs), call_site)
+
+
+async def mark(client: PrefectClient, lineage: Lineage) -> None:
+    """Give the runs the tag by which they, and their ledgers, are found."""
+    for run in lineage.runs:
+        if TAG not in run.tags:
+            await client.update_flow_run(run.id, tags=[*run.tags, TAG])
+            run.tags.append(TAG)

@@ -1,11 +1,11 @@
-"""The three values that everything else hands around: a request, its result, and the batch."""
+"""The values that everything else hands around: a request, its result, and the batch."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal, NoReturn, TypeAlias, cast
 
 from meshflow_prefect.errors import InvalidRequestError
@@ -18,6 +18,9 @@ from meshflow_prefect.params import (
 )
 
 DEFAULT_MODEL = "claude-haiku-4-5-20251001"
+
+RESULTS_KEPT = timedelta(days=29)
+"""After a batch was created; then Anthropic removes its results."""
 
 CUSTOM_ID_PATTERN = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
@@ -121,18 +124,20 @@ class BatchResult:
 
     custom_id: str
     status: ResultStatus
-    """`missing`: the batch has ended and its results do not mention the request."""
+    """`missing`: the batch has ended, and its results hold no row for the request that can be
+    read."""
     output: str = ""
     """The reply's text blocks, joined; empty unless the request succeeded."""
     tokens: int = 0
     """Input and output tokens together, cache writes and reads included."""
     cost_usd: float | None = 0.0
-    """US$ at the batch price. None where the price of the model is not known. Requests that did
-    not succeed are not billed: 0."""
+    """US$ at the batch price. None where the price of the model, or what became of the request, is
+    not known. Requests that did not succeed are not billed: 0."""
     error: str | None = None
     """What went wrong, in words; None when the request succeeded."""
     error_type: str | None = None
-    """The API's kind of error, such as `not_found_error`, or the status when there is none."""
+    """The API's kind of error, such as `not_found_error`, or the status when there is none. Of a
+    missing row also `unreadable_row` or `results_expired`."""
     stop_reason: str | None = None
     """Why the reply ended: `end_turn`, `max_tokens` (cut), `refusal`, `tool_use`, …"""
     model: str | None = None
@@ -140,6 +145,8 @@ class BatchResult:
     """The API's usage object, as it came."""
     message: Mapping[str, Any] | None = None
     """The API's whole Message, as it came; None unless the request succeeded."""
+    attempts: int = 1
+    """In how many batches the request was sent."""
 
     @property
     def succeeded(self) -> bool:
@@ -163,6 +170,29 @@ class BatchResult:
 
 
 @dataclass(frozen=True)
+class Collected:
+    """What reading the results of a batch has brought."""
+
+    results: list[BatchResult]
+    """Exactly one for each custom id, in their order; without custom ids, the rows as they came."""
+    unreadable: int = 0
+    """How many lines stayed unreadable, however often they were read."""
+    unknown_ids: tuple[str, ...] = ()
+    """The requests of rows that were not asked for, and are left out."""
+    absent: int = 0
+    """How many of the batch's requests have no row that could be read."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every request of the batch had a row, so that reading again is of no use."""
+        return not self.unreadable and not self.absent
+
+
+REQUEST_KINDS = ("processing", "succeeded", "errored", "canceled", "expired")
+"""What the API counts the requests of a batch by."""
+
+
+@dataclass(frozen=True)
 class BatchJob:
     """A batch at Anthropic, as it was when it was asked for."""
 
@@ -176,7 +206,7 @@ class BatchJob:
     ended_at: datetime | None = None
     cancel_initiated_at: datetime | None = None
     archived_at: datetime | None = None
-    """When the results were removed, 29 days after the batch was created."""
+    """When the results were removed; see `RESULTS_KEPT`."""
 
     @property
     def is_complete(self) -> bool:
@@ -186,7 +216,7 @@ class BatchJob:
     @property
     def total(self) -> int:
         """Number of requests in the batch."""
-        return sum(self.request_counts.values())
+        return sum(self.request_counts.get(kind, 0) for kind in REQUEST_KINDS)
 
     def to_dict(self) -> dict[str, Any]:
         """Return every field, and `is_complete`, as JSON values (times as ISO 8601)."""

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from typing import TypeAlias
 
 from rich.console import Console
 from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
-from meshflow_prefect.errors import ApiUnavailableError
-from meshflow_prefect.models import BatchJob
-from meshflow_prefect.polling import Watch
-from meshflow_prefect.reporting import counted
+Watch: TypeAlias = Callable[[str, datetime], None]
+"""Told, before each rest, what is waited for and until when."""
 
 
 @contextmanager
@@ -41,14 +40,13 @@ class _Display:
         self._next: datetime | None = None
         self._spinner = Spinner("dots")
 
-    def update(self, found: BatchJob | ApiUnavailableError, next_check: datetime) -> None:
-        self._status = _describe(found)
-        self._next = next_check
+    def update(self, why: str, next_check: datetime) -> None:
+        self._status, self._next = why, next_check
 
-    def log(self, found: BatchJob | ApiUnavailableError, next_check: datetime) -> None:
+    def log(self, why: str, next_check: datetime) -> None:
         from prefect.logging import get_logger
 
-        known, self._status = self._status, _describe(found)
+        known, self._status = self._status, why
         if self._status != known:
             get_logger("meshflow").info(
                 "%s; next check at %s.", self._status, f"{next_check:%H:%M:%S %Z}"
@@ -62,9 +60,3 @@ class _Display:
             parts.append(f"next check in {left} s")
         self._spinner.update(text=Text(" · ".join(parts)))
         return self._spinner
-
-
-def _describe(found: BatchJob | ApiUnavailableError) -> str:
-    if isinstance(found, ApiUnavailableError):
-        return f"could not ask: {found}"
-    return f"{found.batch_id} {found.status.replace('_', ' ')} ({counted(found.total, 'request')})"

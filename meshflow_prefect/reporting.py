@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
-from meshflow_prefect.models import BatchResult
+from meshflow_prefect.models import BatchResult, Collected
 from meshflow_prefect.pricing import cost_of, total_cost
 
 Logger = logging.Logger | logging.LoggerAdapter[logging.Logger]
@@ -16,18 +16,32 @@ _KINDS_OF_FAILURE = 5
 """How many different failures are named in the log; each row holds its own."""
 
 
-def log_outcome(logger: Logger, batch_id: str, results: Sequence[BatchResult]) -> None:
+def log_outcome(logger: Logger, batch_ids: Sequence[str], results: Sequence[BatchResult]) -> None:
     """Log how many requests ended how and what they cost; warn of those that did not succeed."""
     counts = ", ".join(
         f"{n:,} {status}" for status, n in Counter(r.status for r in results).items()
     )
     tokens = sum(result.tokens for result in results)
-    logger.info("Batch %s: %s; %s tokens; %s.", batch_id, counts, f"{tokens:,}", price(results))
+    batches = ", ".join(batch_ids)
+    logger.info("Batch %s: %s; %s tokens; %s.", batches, counts, f"{tokens:,}", price(results))
     failures = Counter(result.error for result in results if not result.succeeded)
     for error, count in failures.most_common(_KINDS_OF_FAILURE):
-        logger.warning("%s of batch %s: %s", counted(count, "row"), batch_id, error)
+        logger.warning("%s of batch %s: %s", counted(count, "row"), batches, error)
     if (others := len(failures) - _KINDS_OF_FAILURE) > 0:
-        logger.warning("Batch %s has %s more kinds of failed rows.", batch_id, f"{others:,}")
+        logger.warning("Batch %s has %s more kinds of failed rows.", batches, f"{others:,}")
+
+
+def reading_faults(collected: Collected) -> Iterator[str]:
+    """Yield what was wrong with the results of a batch, in words; nothing when all was well."""
+    if count := collected.unreadable:
+        yield f"{counted(count, 'line')} of the results cannot be read."
+    if count := collected.absent:
+        yield f"{counted(count, 'request')} without a row that can be read in the results."
+    if unknown := collected.unknown_ids:
+        yield (
+            f"{counted(len(unknown), 'row')} of the results left out, of requests that were not "
+            f"asked for, such as {unknown[0]!r}."
+        )
 
 
 def counted(count: int, noun: str) -> str:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import orjson
 
 from meshflow_prefect.errors import MeshflowError
-from meshflow_prefect.models import BatchResult
+from meshflow_prefect.models import RESULTS_KEPT, BatchResult
 from meshflow_prefect.pricing import cost_of, total_tokens
+
+_NUMBERS = re.compile(r"([0-9]+)")
 
 
 def parse_row(line: bytes) -> BatchResult:
     """Turn one line of a results file into a result.
 
     Raises `MeshflowError` when the line is not a result row. Fields and content blocks that this
-    version does not know are kept in `message`.
+    version does not know are kept in `message`; a kind of result that it does not know is an error.
     """
     try:
         row = orjson.loads(line)
@@ -49,31 +52,73 @@ def _result(custom_id: str, result: Mapping[str, Any]) -> BatchResult:
             error="The batch was cancelled before the request was processed.",
             error_type="canceled",
         )
-    raise MeshflowError(f"Result of {custom_id!r} has an unknown type {kind!r}.")
-
-
-def in_input_order(custom_ids: Sequence[str], results: Iterable[BatchResult]) -> list[BatchResult]:
-    """Return exactly one result for each custom id, in the order of `custom_ids`.
-
-    A request that no row mentions gives a result with the status `missing`. Of two rows for one
-    request the first counts; rows for unknown requests are left out.
-    """
-    by_id: dict[str, BatchResult] = {}
-    for result in results:
-        by_id.setdefault(result.custom_id, result)
-    return [by_id.get(custom_id) or missing(custom_id) for custom_id in custom_ids]
+    if not isinstance(kind, str):
+        raise TypeError("the type of the result is not a text")
+    return BatchResult(
+        custom_id,
+        "errored",
+        # Whether it was billed is not known, so this is not a 0.
+        cost_usd=None,
+        error=f"{kind}: this version of meshflow-prefect does not know such results.",
+        error_type=kind,
+    )
 
 
 def missing(custom_id: str) -> BatchResult:
     """Return the result of a request that the results of its ended batch do not mention."""
-    return BatchResult(
-        custom_id,
-        "missing",
-        # Whether it was billed is not known, so this is not a 0.
-        cost_usd=None,
-        error="The batch has ended, but its results hold no row for this request.",
-        error_type="missing",
+    return _absent(
+        custom_id, "missing", "The batch has ended, but its results hold no row for this request."
     )
+
+
+def unreadable(custom_id: str, line: bytes) -> BatchResult:
+    """Return the result of a request whose row, which begins like `line`, is garbled."""
+    shown = line.decode("utf-8", "replace")
+    return _absent(custom_id, "unreadable_row", f"The row cannot be read: {shown!r}…")
+
+
+def removed(custom_id: str, batch_id: str) -> BatchResult:
+    """Return the result of a request whose row was removed together with all of its batch."""
+    return _absent(
+        custom_id,
+        "results_expired",
+        f"The results of batch {batch_id!r} were removed: Anthropic keeps them for "
+        f"{RESULTS_KEPT.days} days after the batch was created.",
+    )
+
+
+def in_input_order(
+    custom_ids: Sequence[str],
+    results: Iterable[BatchResult],
+    absent: Callable[[str], BatchResult] = missing,
+) -> list[BatchResult]:
+    """Return exactly one result for each custom id, in the order of `custom_ids`.
+
+    `absent` makes the result of a request that no row mentions. Of two rows for one request the
+    first counts; rows for unknown requests are left out.
+    """
+    by_id: dict[str, BatchResult] = {}
+    for result in results:
+        by_id.setdefault(result.custom_id, result)
+    return [by_id.get(custom_id) or absent(custom_id) for custom_id in custom_ids]
+
+
+def in_order_of_ids(results: Iterable[BatchResult]) -> list[BatchResult]:
+    """Return all results by their custom ids, numbers in them by value: task-2 before task-10."""
+
+    def parts(result: BatchResult) -> list[tuple[bool, int, str]]:
+        # Digits and the rest alternate; the flag keeps numbers from being compared with texts.
+        return [
+            (part.isdecimal(), int(part) if part.isdecimal() else 0, part)
+            for part in _NUMBERS.split(result.custom_id)
+        ]
+
+    return sorted(results, key=parts)
+
+
+def _absent(custom_id: str, error_type: str, error: str) -> BatchResult:
+    # Whether it was billed is not known, so the cost is not a 0.
+    return BatchResult(custom_id, "missing", cost_usd=None, error=error, error_type=error_type)
 
 
 def _succeeded(custom_id: str, message: Mapping[str, Any]) -> BatchResult:

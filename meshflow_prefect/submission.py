@@ -1,129 +1,165 @@
-"""One chunk → one batch: found in the ledger where it is paid for already, else created once."""
+"""One chunk → one batch: found where it is paid for already, else created once."""
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from meshflow_prefect.activity import busy
-from meshflow_prefect.errors import CredentialsError, SubmissionRefusedError, SubmissionUnknownError
-from meshflow_prefect.ledger import Claims, Entry, Ledger, match
-from meshflow_prefect.lineage import Lineage, read_lineage
+from meshflow_prefect.chunking import ids_digest
+from meshflow_prefect.errors import InvalidRequestError, SubmissionUnknownError
+from meshflow_prefect.job_keys import check_content, hold
+from meshflow_prefect.ledger import Entry, Ledger, Work
+from meshflow_prefect.lineage import Lineage, mark
 from meshflow_prefect.locks import AnyLoopLock
+from meshflow_prefect.matching import Claims, is_own, keyed, match
+from meshflow_prefect.recovery import newest_batch
 from meshflow_prefect.reporting import counted
+from meshflow_prefect.resting import Resting, resting
+from meshflow_prefect.sending import Sender
 
 if TYPE_CHECKING:
     from meshflow_prefect.chunking import Chunk
     from meshflow_prefect.client import AnthropicBatchClient
 
+_CHANGED = (
+    "The requests have changed since %s, when this run submitted them as batch %s. That batch is "
+    "collected; to submit the changed requests, start a new run."
+)
+
 _claims = Claims()
 _claiming = AnyLoopLock()
 
 
-async def submit_once(chunk: Chunk, anthropic: AnthropicBatchClient, *, sole: bool = False) -> str:
+def work_of(chunk: Chunk, **terms: Any) -> Work:
+    """Return what the ledger records of a chunk that is about to be sent on these terms."""
+    ids = ids_digest(chunk.custom_ids)
+    return Work(digest=chunk.digest, ids_digest=ids, requests=len(chunk.items), **terms)
+
+
+async def submit_once(
+    chunk: Chunk, work: Work, anthropic: AnthropicBatchClient, *, if_unknown: str = "stop"
+) -> str:
     """Return the id of the batch that runs this chunk.
 
-    In a flow run, a batch that the root run's ledger already holds is returned and nothing is
-    sent. Outside of one there is no ledger: every call makes a batch.
+    In a flow run, a batch that the ledger already holds is returned and nothing is sent. Outside
+    of one there is no ledger: every call makes a batch.
 
     Raises `SubmissionRefusedError` when Anthropic certainly made no batch, and
-    `SubmissionUnknownError` when a create call of this run was sent and its outcome is not known.
+    `SubmissionUnknownError` when a create call was sent and its outcome cannot be known.
     """
-    from prefect import get_client
+    async with resting() as rest:
+        if rest.lineage is None:
+            if work.job_key:
+                raise InvalidRequestError("job_key: there is no flow run to keep the record of it.")
+            return (await anthropic.create(chunk)).batch_id
+        own = Ledger(rest.prefect, rest.lineage.root.id)
+        with busy():
+            # Not between the intent and the call: a kill there costs the next attempt a search.
+            anthropic.connect()
+            await mark(rest.prefect, rest.lineage)
+            ledger = await _ledger_for(work, own, rest)
+        sender = Sender(chunk, anthropic, ledger, rest, if_unknown)
+        entry = await _settled(ledger, rest.lineage, work, sender)
+        if ledger is not own:
+            with busy():
+                await _copy(entry, own, rest.lineage, work)
+        return entry.batch_id
+
+
+async def _ledger_for(work: Work, own: Ledger, rest: Resting) -> Ledger:
+    """Return the ledger that holds a submission: the run's own, or that of its key's holder."""
+    if not work.job_key:
+        return own
+    copied = keyed(await own.entries(), work)
+    if copied is not None and copied.batch_id:
+        return own
+    holder_id = await hold(rest.prefect, own.root_id, work.job_key)
+    return own if holder_id == own.root_id else Ledger(rest.prefect, holder_id)
+
+
+async def _settled(ledger: Ledger, lineage: Lineage, work: Work, sender: Sender) -> Entry:
+    """Return the entry of this submission once it has a batch."""
     from prefect.logging import get_run_logger
 
-    with busy():
-        async with get_client() as prefect:
-            lineage = await read_lineage(prefect)
-            if lineage is None:
-                return (await anthropic.create(chunk)).batch_id
-            logger = get_run_logger()
-            ledger = Ledger(prefect, lineage)
-            # One at a time: of two submissions of equal content, each finds an entry of its own.
+    logger = get_run_logger()
+    while True:
+        # One at a time: of two submissions of equal content, each finds an entry of its own.
+        with busy():
             async with _claiming:
-                entry, is_new = await _claim(ledger, lineage, chunk, sole=sole)
-            if is_new:
-                entry = await _create(ledger, entry, chunk, anthropic)
-                submitted = counted(entry.requests, "request")
-                logger.info("Submitted %s as batch %s.", submitted, entry.batch_id)
-                return entry.batch_id
-            _check_same(entry, chunk)
-            if not entry.batch_id:
-                raise _unknown(entry)
-            if entry.digest != chunk.digest:
-                logger.warning(
-                    "The requests have changed since %s, when this run submitted them as batch %s. "
-                    "That batch is collected; to submit the changed requests, start a new run.",
-                    entry.intended_at,
-                    entry.batch_id,
-                )
+                entry, is_mine = await _claim(ledger, lineage, work, sender.anthropic)
+        if entry.batch_id:
+            _check_same(entry, work)
+            if entry.work.digest != work.digest:
+                logger.warning(_CHANGED, entry.intended_at, entry.batch_id)
             logger.info("Batch %s was submitted earlier; nothing is sent.", entry.batch_id)
-            return entry.batch_id
-
-
-async def submitted_digest(batch_id: str) -> str:
-    """Return the digest of the content that was submitted as a batch of this run."""
-    from prefect import get_client
-
-    async with get_client() as prefect:
-        lineage = await read_lineage(prefect)
-        entries = await Ledger(prefect, lineage).entries() if lineage is not None else []
-    return next(entry.digest for entry in entries if entry.batch_id == batch_id)
+            return entry
+        try:
+            made = await sender.made(entry, is_mine=is_mine)
+        except BaseException:
+            # Prefect may run the task again in this process, whatever the error was.
+            _claims.give_back(lineage, entry)
+            raise
+        if made is not None:
+            _check_same(made, work)
+            what = counted(work.requests, "request")
+            logger.info("Submitted %s as batch %s.", what, made.batch_id)
+            return made
+        _claims.give_back(lineage, entry)
 
 
 async def _claim(
-    ledger: Ledger, lineage: Lineage, chunk: Chunk, *, sole: bool
+    ledger: Ledger, lineage: Lineage, work: Work, anthropic: AnthropicBatchClient
 ) -> tuple[Entry, bool]:
-    """Return the entry of this submission, and whether it was made just now."""
+    """Return the entry of a submission, and whether it was made just now."""
     while True:
         entries = await ledger.entries()
-        free = [entry for entry in entries if _claims.is_free(lineage, entry)]
-        found = match(free, lineage, chunk.digest, sole=sole)
-        made = found is None
+        if work.job_key:
+            # A key names one job, whichever run asks for it, and however often.
+            found = keyed(entries, work)
+            # A replay may come with changed content, a second job may not.
+            if found is not None and not (
+                is_own(found, lineage) and _claims.is_free(lineage, found)
+            ):
+                check_content(found, work)
+        else:
+            free = [entry for entry in entries if _claims.is_free(lineage, entry)]
+            found = match(free, lineage, work)
+        is_mine = found is None
         if found is None:
-            found = await ledger.record_intent(
-                entries[-1].number + 1 if entries else 0,
-                digest=chunk.digest,
-                ids_digest=ids_digest(chunk.custom_ids),
-                requests=len(chunk.items),
-            )
+            number = entries[-1].number + 1 if entries else 0
+            found = await ledger.record_intent(number, work, lineage, await newest_batch(anthropic))
         # None: an execution of this run in another process was first. Look again.
         if found is not None:
-            _claims.take(lineage, found)
-            return found, made
+            if ledger.root_id == lineage.root.id:
+                _claims.take(lineage, found)
+            return found, is_mine
 
 
-async def _create(
-    ledger: Ledger, entry: Entry, chunk: Chunk, anthropic: AnthropicBatchClient
-) -> Entry:
-    try:
-        job = await anthropic.create(chunk)
-    except (CredentialsError, SubmissionRefusedError):
-        await ledger.withdraw(entry)
-        raise
-    # From here on the batch is paid for. A cancellation of this coroutine must not come between
-    # the answer and its record.
-    return await asyncio.shield(ledger.record_batch(entry, job.batch_id))
+async def _copy(entry: Entry, ledger: Ledger, lineage: Lineage, work: Work) -> None:
+    """Record a batch that another run's ledger holds in this run's own, where the rest looks."""
+    entries = await ledger.entries()
+    own = keyed(entries, work)
+    # What was submitted is the other run's; what a cancellation does is for this one to say.
+    copied = replace(entry.work, on_cancel=work.on_cancel, block=work.block)
+    while own is None:
+        number = entries[-1].number + 1 if entries else 0
+        own = await ledger.record_intent(number, copied, lineage, intended_at=entry.intended_at)
+        entries = await ledger.entries()
+    await ledger.record_batch(own, entry.batch_id)
 
 
-def ids_digest(custom_ids: Sequence[str]) -> str:
-    """Return a digest of custom ids in their order."""
-    return hashlib.sha256("\n".join(custom_ids).encode()).hexdigest()
-
-
-def _check_same(entry: Entry, chunk: Chunk) -> None:
+def _check_same(entry: Entry, work: Work) -> None:
     """Refuse to hand out a batch whose rows could not be told apart by these requests."""
-    if entry.requests != len(chunk.items):
+    if entry.work.requests != work.requests:
         raise SubmissionUnknownError(
-            f"This run submitted {entry.requests:,} requests at {entry.intended_at} as batch "
-            f"{entry.batch_id!r}, and now has {len(chunk.items):,}. Nothing was sent. Collect that "
+            f"This run submitted {entry.work.requests:,} requests at {entry.intended_at} as batch "
+            f"{entry.batch_id!r}, and now has {work.requests:,}. Nothing was sent. Collect that "
             "batch by its id, or start a new run for the changed requests.",
             batch_id=entry.batch_id,
         )
     # Where the content has changed as well, the ids of what was submitted are made anew from it.
-    if entry.digest == chunk.digest and entry.ids_digest != ids_digest(chunk.custom_ids):
+    if entry.work.digest == work.digest and entry.work.ids_digest != work.ids_digest:
         raise SubmissionUnknownError(
             f"This run submitted the same requests at {entry.intended_at} as batch "
             f"{entry.batch_id!r}, with other custom ids: its rows would all be missing. Nothing "
@@ -131,14 +167,3 @@ def _check_same(entry: Entry, chunk: Chunk) -> None:
             "collect that batch by its id.",
             batch_id=entry.batch_id,
         )
-
-
-def _unknown(entry: Entry) -> SubmissionUnknownError:
-    return SubmissionUnknownError(
-        f"A create call for {entry.requests:,} requests was about to be sent at "
-        f"{entry.intended_at}, and its answer is not recorded: there may be a batch, and it would "
-        "be billed. It is not sent again. Look for a batch of that size and time in the Anthropic "
-        "console and collect it by its id, or start a new run to submit anew.",
-        requests=entry.requests,
-        intended_at=entry.intended_at,
-    )

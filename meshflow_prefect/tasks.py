@@ -12,39 +12,34 @@ async def pipeline() -> list[BatchResult]:
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
-from prefect.context import FlowRunContext, TaskRunContext
+from prefect.context import TaskRunContext
+from prefect.logging import get_run_logger
 from prefect.runtime import task_run
 from prefect.tasks import Task, exponential_backoff
+from prefect.transactions import get_transaction
 
-from meshflow_prefect.activity import busy
 from meshflow_prefect.chunking import make_chunk
 from meshflow_prefect.credentials import AnthropicCredentials
 from meshflow_prefect.errors import (
     ApiUnavailableError,
     InvalidRequestError,
-    RateLimitedError,
-    SubmissionRefusedError,
+    RunCancelledError,
 )
-from meshflow_prefect.flow_type import BatchFlow
+from meshflow_prefect.ledger import OnCancel
+from meshflow_prefect.ledgers import entry_of_batch
 from meshflow_prefect.models import BatchJob, BatchRequest, BatchResult
-from meshflow_prefect.reporting import counted
-from meshflow_prefect.submission import ids_digest, submit_once
-from meshflow_prefect.waiting import wait_until_ended
-
-
-async def _may_retry_create(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
-    # Only what certainly made no batch and may work later: a 429 or 529, or nobody was reached. Any
-    # other failed create is never repeated.
-    error = await state.aresult(raise_on_failure=False)
-    if isinstance(error, RateLimitedError):
-        return True
-    return isinstance(error, SubmissionRefusedError) and error.details.get("status_code", 0) is None
+from meshflow_prefect.reporting import counted, reading_faults
+from meshflow_prefect.resting import resting
+from meshflow_prefect.storage import write_whole_or_not_at_all
+from meshflow_prefect.submission import submit_once, work_of
+from meshflow_prefect.waiting import collect_patiently, wait_until_ended
 
 
 async def _may_retry_reading(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
@@ -61,33 +56,53 @@ def _submit_name() -> str:
     # The ledger remembers what was submitted. A cached result would not survive a redeploy or a
     # lost result storage, and would merge two submissions of equal content.
     cache_policy=NO_CACHE,
-    retries=3,
-    retry_delay_seconds=exponential_backoff(10),
-    retry_condition_fn=_may_retry_create,
+    # What may be sent again, and when, is decided where it is known whether a batch was made.
+    retries=0,
 )
 async def submit_batch(
-    requests: Sequence[BatchRequest], *, credentials: AnthropicCredentials | None = None
+    requests: Sequence[BatchRequest],
+    *,
+    credentials: AnthropicCredentials | None = None,
+    job_key: str = "",
+    part: str = "",
+    on_cancel: OnCancel = "cancel_batches",
+    if_unknown: str = "stop",
 ) -> str:
     """Create one batch and return its id.
 
     In a flow run, a replay (after a suspension, a retry, a crash, a redeploy) returns the id of
     the batch that is already paid for: it is found in the ledger on the root run, by the flow run
     that made it and the content of the requests. Two submissions of equal content in one run make
-    two batches.
+    two batches. Where the answer to the create call was lost, the batch is looked for and adopted;
+    it is sent again only when certainly nothing was accepted.
+
+    Args:
+        requests: At least one; at most 100,000 of 256 MB together.
+        credentials: The key; left out, the environment's.
+        job_key: Any text. Later runs that submit the same requests with the same key get this
+            batch, for 29 days.
+        part: Names this submission within its flow run ("chunk-3"), so that a replay finds it even
+            where the content has changed. Two submissions of a run must not share a name.
+        on_cancel: Whether a cancellation of the run cancels the batch.
+        if_unknown: What to do where it cannot be known whether a batch was made: `stop` raises,
+            `submit` sends again, the id of a batch adopts that one.
 
     Raises:
         InvalidRequestError: the list is empty, or an id occurs twice; nothing was sent.
         BatchTooLargeError: more than 100,000 requests or 256 MB; nothing was sent.
         CredentialsError: there is no key, or it was refused.
-        SubmissionRefusedError: Anthropic refused; no batch was made.
-        SubmissionUnknownError: the answer was lost; there may be a batch. Never sent again.
+        JobKeyError: the key was used for other requests; nothing was sent.
+        SubmissionRefusedError: Anthropic refused for good; no batch was made. A 429 or 529 is
+            waited out, and the run is suspended where that takes more than a minute.
+        SubmissionUnknownError: the answer was lost, and which batch is its cannot be known.
     """
     chunk = make_chunk(requests)
-    flow_run = FlowRunContext.get()
-    # A flow of this package makes its submissions for one job, a user's flow for any number.
-    sole = flow_run is not None and isinstance(flow_run.flow, BatchFlow)
-    async with (credentials or AnthropicCredentials()).get_client() as anthropic:
-        return await submit_once(chunk, anthropic, sole=sole)
+    key = credentials or AnthropicCredentials()
+    work = work_of(
+        chunk, part=part, job_key=job_key, on_cancel=on_cancel, block=key.stored_name or ""
+    )
+    async with key.get_client() as anthropic:
+        return await submit_once(chunk, work, anthropic, if_unknown=if_unknown)
 
 
 @task(
@@ -96,9 +111,8 @@ async def submit_batch(
     # The answer changes with time: a cached one would be "in progress" for ever.
     cache_policy=NO_CACHE,
     persist_result=False,
-    retries=10,
-    retry_delay_seconds=[5, 10, 20, 40, 60, 60, 60, 60, 60, 60],
-    retry_condition_fn=_may_retry_reading,
+    # Faults that pass are part of the wait.
+    retries=0,
 )
 async def poll_batch(
     batch_id: str,
@@ -106,6 +120,7 @@ async def poll_batch(
     credentials: AnthropicCredentials | None = None,
     poll_interval: float = 30.0,
     wait_fraction: float = 0.25,
+    timeout: float | None = None,
 ) -> BatchJob:
     """Wait until the batch has ended, and return it.
 
@@ -114,18 +129,34 @@ async def poll_batch(
     and its process ends. The orchestrator starts the run again after `wait_fraction` of the time
     already waited, never sooner than `poll_interval`, and this task is run anew.
 
-    Passing faults of the API are retried with backoff. No fault cancels or resubmits the batch.
+    Faults that pass (timeouts, 429, 5xx, a 404 for a batch that this run submitted) do not end the
+    wait, however long they last. No fault cancels or resubmits the batch.
 
     Raises:
-        BatchNotFoundError: no such batch in the key's workspace.
+        BatchNotFoundError: no such batch in the key's workspace, or it was deleted.
+        BatchWaitTimeoutError: not ended `timeout` seconds after its creation, by the clock on the
+            wall. The batch goes on; retrying the run collects it once it has ended.
         CredentialsError: there is no key, or it was refused.
+        RunCancelledError: the run was cancelled while it slept in its process.
     """
-    async with (credentials or AnthropicCredentials()).get_client() as anthropic:
-        return await wait_until_ended(
-            lambda: anthropic.status(batch_id),
-            poll_interval=poll_interval,
-            wait_fraction=wait_fraction,
-        )
+    async with (
+        (credentials or AnthropicCredentials()).get_client() as anthropic,
+        resting() as rest,
+    ):
+        try:
+            return await wait_until_ended(
+                batch_id,
+                anthropic,
+                rest,
+                poll_interval=poll_interval,
+                wait_fraction=wait_fraction,
+                timeout=timeout,
+            )
+        except RunCancelledError:
+            entry = await entry_of_batch(rest.prefect, batch_id)
+            if entry is not None and entry.work.on_cancel == "cancel_batches":
+                await anthropic.cancel(batch_id)
+            raise
 
 
 def _results_key(_context: TaskRunContext, parameters: dict[str, Any]) -> str | None:
@@ -134,7 +165,7 @@ def _results_key(_context: TaskRunContext, parameters: dict[str, Any]) -> str | 
     if requests is not None and not isinstance(requests, Sequence):
         return None  # an iterator that was read here would be empty in the task
     ids = _custom_ids(requests)
-    asked = "all" if ids is None else ids_digest(ids)
+    asked = "all" if ids is None else hashlib.sha256("\n".join(ids).encode()).hexdigest()
     return f"meshflow-results-{parameters['batch_id']}-{asked}"
 
 
@@ -143,9 +174,8 @@ def _results_key(_context: TaskRunContext, parameters: dict[str, Any]) -> str | 
     task_run_name="collect {batch_id}",
     cache_key_fn=_results_key,
     persist_result=True,
-    retries=5,
-    retry_delay_seconds=exponential_backoff(5),
-    retry_condition_fn=_may_retry_reading,
+    # As long as the API is away this waits, like the wait for the batch.
+    retries=0,
 )
 async def collect_results(
     batch_id: str,
@@ -156,18 +186,33 @@ async def collect_results(
     """Return the results of an ended batch.
 
     With `requests` (or their custom ids): exactly one result for each, in that order; a request
-    without a row gives one with the status `missing`. Without: the rows in the API's order, which
-    is any. The result is persisted; reading it again costs nothing. Anthropic keeps results for 29
-    days after the batch was created.
+    without a row that can be read gives one with the status `missing`, whose `error_type` names the
+    reason. Without: the rows in the API's order, which is any. Anthropic keeps results for 29 days
+    after the batch was created.
+
+    The result is persisted; reading it again costs nothing. One that lacks rows is not, so that the
+    next attempt reads them from the API.
 
     Raises:
         BatchNotEndedError: the batch is still being processed; `poll_batch` waits for it.
         BatchNotFoundError: no such batch in the key's workspace.
-        ResultsUnavailableError: the results are older than 29 days.
+        ResultsUnavailableError: the results are older than 29 days, and `requests` is left out.
+        ApiUnavailableError: the API was away for so long that the batch is two days old, or it is
+            away and the batch is not one that this run submitted.
     """
-    async with (credentials or AnthropicCredentials()).get_client() as anthropic:
-        with busy():
-            return await anthropic.results(batch_id, custom_ids=_custom_ids(requests))
+    ids = _custom_ids(requests)
+    async with (
+        (credentials or AnthropicCredentials()).get_client() as anthropic,
+        resting() as rest,
+    ):
+        collected = await collect_patiently(batch_id, ids, anthropic, rest)
+    for words in reading_faults(collected):
+        get_run_logger().warning("Batch %s: %s", batch_id, words)
+    if collected.is_whole:
+        write_whole_or_not_at_all()
+    elif (transaction := get_transaction()) is not None:
+        transaction.write_on_commit = False
+    return collected.results
 
 
 @task(

@@ -8,11 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
+from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
 
 from meshflow_prefect.emulator import Emulator
 from tests.support.stack import Stack, prefect_stack
 
-pytest_plugins = ["meshflow_prefect.emulator.pytest_plugin"]
+pytest_plugins = ["meshflow_prefect.emulator.pytest_plugin", "tests.support.options"]
+
+# A machine that is busy with other things is not a slow property.
+settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("shared")
 
 WORKER_KEY = "sk-ant-key-of-the-worker-0123456789"
 
@@ -72,3 +78,11 @@ def in_process(stack: Stack, monkeypatch: pytest.MonkeyPatch, emulator: Emulator
     for name, value in emulator.environment().items():
         monkeypatch.setenv(name, value)
     return emulator
+
+
+@pytest.fixture
+def own_storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A place for the results of the flows that this test calls itself."""
+    storage = tmp_path_factory.mktemp("storage")
+    with temporary_settings({PREFECT_LOCAL_STORAGE_PATH: storage}):
+        yield storage

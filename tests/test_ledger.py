@@ -9,7 +9,7 @@ import pytest
 from prefect import flow, get_client
 from prefect.client.orchestration import PrefectClient
 
-from meshflow_prefect.ledger import Entry, Ledger
+from meshflow_prefect.ledger import Entry, Ledger, Work
 from meshflow_prefect.lineage import Lineage
 
 
@@ -30,48 +30,48 @@ async def lineage(client: PrefectClient) -> Lineage:
     return Lineage((run,), call_site=str(run.id))
 
 
-async def intend(ledger: Ledger, number: int) -> Entry | None:
-    return await ledger.record_intent(
-        number, digest="content", ids_digest="ids", requests=number + 1
-    )
+async def intend(ledger: Ledger, lineage: Lineage, number: int) -> Entry | None:
+    return await ledger.record_intent(number, Work("content", "ids", number + 1), lineage)
 
 
 async def test_a_run_that_submitted_nothing_has_no_entries(client, lineage):
-    assert await Ledger(client, lineage).entries() == []
+    assert await Ledger(client, lineage.root.id).entries() == []
 
 
 async def test_an_entry_is_an_intent_first_and_a_batch_later(client, lineage):
-    ledger = Ledger(client, lineage)
+    ledger = Ledger(client, lineage.root.id)
 
-    entry = await intend(ledger, 0)
+    entry = await intend(ledger, lineage, 0)
     assert await ledger.entries() == [entry]
-    assert (entry.batch_id, entry.requests, entry.digest) == ("", 1, "content")
-    assert (entry.flow_run_id, entry.parent_id) == (str(lineage.current.id), "")
+    assert (entry.batch_id, entry.work) == ("", Work("content", "ids", 1))
+    assert entry.run_ids == (str(lineage.current.id),)
 
     recorded = await ledger.record_batch(entry, "msgbatch_1")
     assert recorded.batch_id == "msgbatch_1"
-    assert await Ledger(client, lineage).entries() == [recorded]
+    assert await Ledger(client, lineage.root.id).entries() == [recorded]
 
 
 async def test_of_many_executions_one_wins_a_number(client, lineage):
-    answers = await asyncio.gather(*(intend(Ledger(client, lineage), 0) for _ in range(8)))
+    answers = await asyncio.gather(
+        *(intend(Ledger(client, lineage.root.id), lineage, 0) for _ in range(8))
+    )
 
     (winner,) = [entry for entry in answers if entry is not None]
-    assert await Ledger(client, lineage).entries() == [winner]
+    assert await Ledger(client, lineage.root.id).entries() == [winner]
 
 
 async def test_a_withdrawn_intent_leaves_nothing_and_may_be_made_again(client, lineage):
-    ledger = Ledger(client, lineage)
+    ledger = Ledger(client, lineage.root.id)
 
-    await ledger.withdraw(await intend(ledger, 0))
+    await ledger.withdraw(await intend(ledger, lineage, 0))
 
     assert await ledger.entries() == []
-    assert await intend(ledger, 0) is not None
+    assert await intend(ledger, lineage, 0) is not None
 
 
 async def test_a_batch_that_is_recorded_twice_is_kept_once(client, lineage):
-    ledger = Ledger(client, lineage)
-    entry = await intend(ledger, 0)
+    ledger = Ledger(client, lineage.root.id)
+    entry = await intend(ledger, lineage, 0)
     for _ in range(2):
         await ledger.record_batch(entry, "msgbatch_1")
 
@@ -79,14 +79,14 @@ async def test_a_batch_that_is_recorded_twice_is_kept_once(client, lineage):
 
 
 async def test_hundreds_of_entries_come_back_whole_and_in_order(client, lineage):
-    ledger = Ledger(client, lineage)
-    made = [await intend(ledger, number) for number in range(205)]
+    ledger = Ledger(client, lineage.root.id)
+    made = [await intend(ledger, lineage, number) for number in range(205)]
 
     assert await ledger.entries() == made
 
 
 async def test_the_entries_of_another_root_run_are_not_seen(client, lineage):
-    await intend(Ledger(client, lineage), 0)
+    await intend(Ledger(client, lineage.root.id), lineage, 0)
     other = await client.create_flow_run(a_flow)
 
-    assert await Ledger(client, Lineage((other,), "")).entries() == []
+    assert await Ledger(client, other.id).entries() == []

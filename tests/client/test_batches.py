@@ -181,7 +181,7 @@ async def test_the_batch_of_another_workspace_is_not_found(anthropic_emulator):
 async def test_a_wait_that_times_out_does_not_cancel(client, anthropic_emulator):
     batch_id = await client.submit(numbered(1))
 
-    with pytest.raises(BatchWaitTimeoutError, match=r"after 0.2 s\. It was not cancelled") as late:
+    with pytest.raises(BatchWaitTimeoutError, match=r"passed\. It was not cancelled") as late:
         await client.wait(batch_id, poll_interval=0.05, timeout=0.2)
 
     assert late.value.batch_id == batch_id

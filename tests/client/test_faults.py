@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import orjson
 import pytest
 
 from meshflow_prefect import (
@@ -133,49 +132,8 @@ async def test_passing_faults_do_not_end_a_wait(scripted, anthropic_emulator):
 async def test_a_wait_without_an_answer_times_out_and_says_why(scripted):
     scripted.script = lambda _call: DROPPED
     async with AnthropicBatchClient(base_url=scripted.base_url, max_retries=0) as client:
-        with pytest.raises(BatchWaitTimeoutError, match=r"No answer within 0.1 s: .*could not ask"):
+        with pytest.raises(BatchWaitTimeoutError, match=r"No answer by 20.*: .*could not ask"):
             await client.wait("msgbatch_1", poll_interval=0.05, timeout=0.1)
-
-
-@stepped
-async def test_a_stream_of_results_that_is_cut_is_an_error_and_never_a_shorter_list(
-    scripted, anthropic_emulator
-):
-    async with AnthropicBatchClient(base_url=scripted.base_url) as client:
-        batch_id = await client.submit(numbered(3))
-        anthropic_emulator.advance(60)
-        whole = [line async for line in client.iter_rows(batch_id)]
-        cut = Answer(200, whole[0] + b"\n" + whole[1] + b"\n", lacks=len(whole[2]))
-        scripted.script = lambda call: cut if call.endswith("/results") else None
-
-        rows = client.iter_results(batch_id)
-        assert [(await anext(rows)).succeeded for _ in range(2)] == [True, True]
-        with pytest.raises(ApiUnavailableError, match="stream of results was cut") as failed:
-            await anext(rows)
-
-        assert failed.value.batch_id == batch_id
-        scripted.script = lambda _call: None
-        assert len(await client.results(batch_id)) == 3, "it can be read again"
-
-
-@stepped
-async def test_rows_are_split_at_line_ends_and_nowhere_else(scripted, anthropic_emulator):
-    async with AnthropicBatchClient(base_url=scripted.base_url) as client:
-        batch_id = await client.submit(numbered(1))
-        anthropic_emulator.advance(60)
-        rows = [
-            {"custom_id": name, "result": {"type": "succeeded", "message": {"content": [block]}}}
-            for name, block in (
-                ("a", {"type": "text", "text": "one\u2028two\u0085three"}),
-                ("b", {"type": "text", "text": "\r\n in a text"}),
-            )
-        ]
-        body = b"\r\n\n".join(orjson.dumps(row) for row in rows)  # and no line end at the end
-        scripted.script = lambda call: Answer(200, body) if call.endswith("/results") else None
-
-        results = await client.results(batch_id)
-
-    assert [result.output for result in results] == ["one\u2028two\u0085three", "\r\n in a text"]
 
 
 @stepped

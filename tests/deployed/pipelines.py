@@ -139,3 +139,24 @@ async def keyed(api_key: str = "", tasks: list[str] | None = None) -> int:
     key = os.environ["MESHFLOW_TEST_KEY"]
     load(await batch_agent_tasks(tasks or ["One."], api_key=key, poll_interval=POLL_INTERVAL))
     return 1
+
+
+@flow
+async def one_day(count: int = 5) -> int:
+    """Looks as often as a worker can wake it."""
+    load(await batch_agent_tasks(extract(count), poll_interval=1))
+    return count
+
+
+@flow
+async def stays() -> None:
+    """Goes on with something else in its process after it has submitted."""
+    await submit_batch([BatchRequest("row-0", "Describe 0.")])
+    await asyncio.sleep(3600)
+
+
+@flow
+async def gives_up() -> None:
+    """Fails after it has submitted."""
+    await submit_batch([BatchRequest("row-0", "Describe 0.")])
+    raise RuntimeError("The flow fails with a batch under way.")

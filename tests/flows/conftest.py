@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
 
 from meshflow_prefect.emulator import Emulator
 from tests.support.scripted import ScriptedApi, scripted_api
@@ -13,13 +13,9 @@ from tests.support.stack import Stack
 
 
 @pytest.fixture(autouse=True)
-def emulator(
-    stack: Stack, anthropic_emulator: Emulator, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Emulator]:
-    """An emulator of the test's own beside the shared server, and a place for results."""
-    storage = tmp_path_factory.mktemp("storage")
-    with temporary_settings({PREFECT_LOCAL_STORAGE_PATH: storage}):
-        yield anthropic_emulator
+def emulator(stack: Stack, own_storage: Path, anthropic_emulator: Emulator) -> Emulator:
+    """An emulator of the test's own beside the shared server."""
+    return anthropic_emulator
 
 
 @pytest.fixture

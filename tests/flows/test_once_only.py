@@ -7,7 +7,7 @@ from prefect import flow, task
 
 from meshflow_prefect import (
     BatchRequest,
-    MeshflowError,
+    SubmissionRefusedError,
     SubmissionUnknownError,
     batch_agent_tasks,
     collect_results,
@@ -15,7 +15,7 @@ from meshflow_prefect import (
     submit_batch,
 )
 from tests.support.jobs import KEY, SOON, named, requests
-from tests.support.scripted import CREATE, DROPPED, problem
+from tests.support.scripted import CREATE, problem
 
 
 async def test_a_flow_that_fails_after_the_batch_and_is_retried_makes_no_second_one(emulator):
@@ -75,17 +75,6 @@ async def test_a_retry_of_the_flow_itself_collects_the_same_batch(emulator, scri
     assert scripted.count(CREATE) == 1
 
 
-@pytest.mark.parametrize("fault", [DROPPED, problem(500, "api_error", "Oops")])
-async def test_a_create_whose_answer_is_lost_is_never_sent_again(emulator, scripted, fault):
-    scripted.after = lambda call: fault if call == CREATE else None
-
-    with pytest.raises(SubmissionUnknownError, match=r"about to be sent at .* not sent again"):
-        await batch_agent_tasks.with_options(retries=2)(named(2), poll_interval=SOON)
-
-    assert scripted.count(CREATE) == 1
-    assert len(emulator.batches()) == 1
-
-
 @pytest.mark.parametrize(
     "fault",
     [problem(429, "rate_limit_error", "Slow", **{"retry-after": "1"}), problem(529, "o", "Busy")],
@@ -96,23 +85,23 @@ async def test_a_create_that_was_refused_for_now_is_repeated(emulator, scripted,
 
     @flow
     async def insists() -> str:
-        return await submit_batch.with_options(retry_delay_seconds=0)(requests(2))
+        return await submit_batch(requests(2))
 
     assert await insists() == emulator.batches()[0]["id"]
     assert scripted.count(CREATE) == 3
     assert len(emulator.batches()) == 1
 
 
-@pytest.mark.parametrize("fault", [problem(400, "invalid_request_error", "Bad"), DROPPED])
-async def test_no_other_failed_create_is_repeated_by_the_task(scripted, fault):
+async def test_a_create_that_was_refused_for_good_is_not_repeated(scripted):
+    fault = problem(400, "invalid_request_error", "Bad")
     scripted.script = lambda call: fault if call == CREATE else None
 
     @flow
-    async def insists() -> str:
-        return await submit_batch.with_options(retry_delay_seconds=0)(requests(2))
+    async def submits() -> str:
+        return await submit_batch(requests(2))
 
-    with pytest.raises(MeshflowError):
-        await insists()
+    with pytest.raises(SubmissionRefusedError, match="400 invalid_request_error: Bad"):
+        await submits()
     assert scripted.count(CREATE) == 1
 
 
@@ -164,12 +153,13 @@ async def test_passing_faults_of_the_wait_and_of_reading_are_repeated(scripted, 
     @flow
     async def patient() -> int:
         batch_id = await submit_batch(requests(2))
-        await poll_batch.with_options(retry_delay_seconds=0)(batch_id, poll_interval=SOON)
+        await poll_batch(batch_id, poll_interval=SOON)
         read = collect_results.with_options(retry_delay_seconds=0)
         return len(await read(batch_id, requests(2)))
 
     assert await patient() == 2
-    assert len(faults) == 8
+    about_the_batch = [call for call in faults if "msgbatch_" in call]
+    assert len(about_the_batch) == 8
 
 
 async def test_a_job_inside_a_task_of_a_retried_subflow_makes_no_second_batch(emulator):

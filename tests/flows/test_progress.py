@@ -17,7 +17,7 @@ async def test_a_wait_logs_each_status_once_where_there_is_no_terminal(caplog):
 
     said = [record.getMessage() for record in caplog.records if record.name.endswith("meshflow")]
     assert len(said) == 1
-    assert re.match(rf"{batch_id} in progress \(2 requests\); next check at \d\d:", said[0])
+    assert re.match(rf"{batch_id} is in progress \(2 requests\); next check at \d\d:", said[0])
 
 
 @pytest.mark.anthropic_emulator(batch_seconds=1.5)
@@ -30,7 +30,7 @@ async def test_a_wait_shows_its_progress_on_a_terminal(capsys, monkeypatch):
 
     shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", capsys.readouterr().err)
     assert re.search(
-        rf"0:00:0\d elapsed · {batch_id} in progress \(2 requests\) · next check in \d s", shown
+        rf"0:00:0\d elapsed · {batch_id} is in progress \(2 requests\) · next check in \d s", shown
     )
 
 

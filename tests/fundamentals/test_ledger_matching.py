@@ -9,8 +9,9 @@ from uuid import uuid4
 import pytest
 from prefect.client.schemas.objects import FlowRun
 
-from meshflow_prefect.ledger import Claims, Entry, match
+from meshflow_prefect.ledger import Entry, Work
 from meshflow_prefect.lineage import Lineage
+from meshflow_prefect.matching import Claims, match
 
 CONTENT, CHANGED = "digest of the content", "digest of other content"
 
@@ -33,53 +34,62 @@ def again(lineage: Lineage) -> Lineage:
     return Lineage((current, *lineage.runs[1:]), lineage.call_site)
 
 
+def work(digest: str, *, named: bool) -> Work:
+    part = "attempt-1" if named else ""
+    return Work(digest, "digest of the ids", 2, part)
+
+
 def made_by(lineage: Lineage, digest: str = CONTENT, number: int = 0) -> Entry:
     return Entry(
         number=number,
-        digest=digest,
-        ids_digest="digest of the ids",
-        requests=2,
+        work=work(digest, named=False),
         intended_at="2026-11-22T12:00:00+00:00",
         owner="token",
-        flow_run_id=str(lineage.current.id),
+        run_ids=tuple(str(run.id) for run in lineage.runs),
         call_site=lineage.call_site,
-        parent_id=lineage.parent_id,
         batch_id=f"msgbatch_{number}",
     )
 
 
+def repeated(entries: list[Entry], lineage: Lineage, digest: str, *, named: bool) -> Entry | None:
+    """Which of the entries a submission repeats, where all of them name their part, or none."""
+    parts = [replace(e, work=work(e.work.digest, named=named)) for e in entries]
+    found = match(parts, lineage, work(digest, named=named))
+    return None if found is None else entries[parts.index(found)]
+
+
 def test_an_empty_ledger_has_nothing_to_repeat():
-    assert match([], called(), CONTENT, sole=True) is None
+    assert match([], called(), work(CONTENT, named=True)) is None
 
 
-@pytest.mark.parametrize("sole", [True, False])
-def test_a_run_finds_its_own_entry_again(sole):
+@pytest.mark.parametrize("named", [True, False])
+def test_a_run_finds_its_own_entry_again(named):
     me = called()
     entry = made_by(me)
 
-    assert match([entry], me, CONTENT, sole=sole) == entry
-    assert match([entry], again(me), CONTENT, sole=sole) == entry
+    assert repeated([entry], me, CONTENT, named=named) == entry
+    assert repeated([entry], again(me), CONTENT, named=named) == entry
 
 
 def test_of_equal_entries_the_first_is_taken_first():
     me = called()
     entries = [made_by(me, number=n) for n in range(3)]
-    assert match(entries, me, CONTENT, sole=False) == entries[0]
+    assert repeated(entries, me, CONTENT, named=False) == entries[0]
 
 
 def test_an_entry_without_a_batch_is_found_too_so_that_nothing_is_sent_again():
     me = called()
     entry = replace(made_by(me), batch_id="")
-    assert match([entry], me, CONTENT, sole=False) == entry
+    assert repeated([entry], me, CONTENT, named=False) == entry
 
 
-@pytest.mark.parametrize("sole", [True, False])
-def test_a_fresh_run_of_the_same_call_finds_the_entry_of_the_last_one(sole):
+@pytest.mark.parametrize("named", [True, False])
+def test_a_fresh_run_of_the_same_call_finds_the_entry_of_the_last_one(named):
     root = a_run()
     before, now = called(root, site="call-1"), called(root, site="call-1")
     entry = made_by(before)
 
-    assert match([entry], now, CONTENT, sole=sole) == entry
+    assert repeated([entry], now, CONTENT, named=named) == entry
 
 
 def test_a_run_below_a_parent_that_was_replaced_finds_the_entry_by_its_content():
@@ -87,16 +97,16 @@ def test_a_run_below_a_parent_that_was_replaced_finds_the_entry_by_its_content()
     before = called(a_run(), root, site="call-1")
     now = called(a_run(), root, site="call-2")
 
-    assert match([made_by(before)], now, CONTENT, sole=True) == made_by(before)
-    assert match([made_by(before, CHANGED)], now, CONTENT, sole=True) is None
+    assert repeated([made_by(before)], now, CONTENT, named=True) == made_by(before)
+    assert repeated([made_by(before, CHANGED)], now, CONTENT, named=True) is None
 
 
-@pytest.mark.parametrize("sole", [True, False])
-def test_a_sibling_with_the_same_content_is_other_work(sole):
+@pytest.mark.parametrize("named", [True, False])
+def test_a_sibling_with_the_same_content_is_other_work(named):
     root = a_run()
     sibling, me = called(root, site="call-1"), called(root, site="call-2")
 
-    assert match([made_by(sibling)], me, CONTENT, sole=sole) is None
+    assert repeated([made_by(sibling)], me, CONTENT, named=named) is None
 
 
 def test_a_call_that_prefect_numbers_at_random_finds_its_entry_by_its_content():
@@ -104,23 +114,23 @@ def test_a_call_that_prefect_numbers_at_random_finds_its_entry_by_its_content():
     before, now = called(root, site=""), called(root, site="")
     entry = made_by(before)
 
-    assert match([entry], now, CONTENT, sole=True) == entry
-    assert match([made_by(before, CHANGED)], now, CONTENT, sole=True) is None
+    assert repeated([entry], now, CONTENT, named=True) == entry
+    assert repeated([made_by(before, CHANGED)], now, CONTENT, named=True) is None
 
 
-def test_changed_content_is_found_where_the_run_has_one_job_only():
+def test_changed_content_is_found_where_the_part_has_a_name():
     root = a_run()
     before, now = called(root, site="call-1"), called(root, site="call-1")
     entry = made_by(before, CHANGED)
 
-    assert match([entry], now, CONTENT, sole=True) == entry
-    assert match([entry], now, CONTENT, sole=False) is None
+    assert repeated([entry], now, CONTENT, named=True) == entry
+    assert repeated([entry], now, CONTENT, named=False) is None
 
 
 def test_equal_content_goes_before_an_earlier_entry_of_changed_content():
     me = called()
     changed, same = made_by(me, CHANGED, number=0), made_by(me, number=1)
-    assert match([changed, same], me, CONTENT, sole=True) == same
+    assert repeated([changed, same], me, CONTENT, named=True) == same
 
 
 def test_a_runs_own_entry_goes_before_one_from_elsewhere():
@@ -128,7 +138,7 @@ def test_a_runs_own_entry_goes_before_one_from_elsewhere():
     me = called(root, site="call-1")
     elsewhere = made_by(called(a_run(), root, site="call-9"), number=0)
     own = made_by(me, number=1)
-    assert match([elsewhere, own], me, CONTENT, sole=False) == own
+    assert repeated([elsewhere, own], me, CONTENT, named=False) == own
 
 
 def test_an_entry_is_given_to_one_submission_of_an_attempt():
@@ -209,4 +219,12 @@ def test_the_lineage_knows_the_process_of_a_run():
     assert Lineage((child, deployed, root), "s").in_this_process == (child, deployed)
     assert Lineage((child, a_run()), "s").in_this_process is None
     assert Lineage((root,), "s").in_this_process == (root,)
-    assert (Lineage((root,), "s").parent_id, Lineage((child, root), "s").root) == ("", root)
+    assert Lineage((child, root), "s").root == root
+
+
+def test_another_part_of_the_same_run_is_other_work():
+    me = called()
+    first = replace(made_by(me), work=work(CONTENT, named=True))
+
+    assert match([first], me, replace(first.work, part="attempt-2")) is None
+    assert match([first], me, replace(first.work, part="attempt-1")) == first

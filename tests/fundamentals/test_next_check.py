@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshflow_prefect import BatchJob
-from meshflow_prefect.polling import next_check
+from meshflow_prefect import ApiUnavailableError, BatchJob
+from meshflow_prefect.polling import BLIND_SECONDS, Found, next_check
 
 CREATED = datetime(2026, 11, 22, tzinfo=UTC)
 EXPIRES = CREATED + timedelta(days=1)
@@ -18,7 +18,19 @@ JOB = BatchJob("b", "in_progress", {}, created_at=CREATED, expires_at=EXPIRES)
 def pause(waited: float, *, poll_interval: float = 30, wait_fraction: float = 0.25) -> float:
     """The seconds until the next check of a batch that was created `waited` seconds ago."""
     now = CREATED + timedelta(seconds=waited)
-    wake = next_check(JOB, poll_interval=poll_interval, wait_fraction=wait_fraction, now=now)
+    return _pause(JOB, now, poll_interval, wait_fraction)
+
+
+def pause_when_blind(waited: float, *, poll_interval: float = 30) -> float:
+    """The same, where Anthropic could not be asked."""
+    now = CREATED + timedelta(seconds=waited)
+    return _pause(ApiUnavailableError("Away."), now, poll_interval, 0.25)
+
+
+def _pause(found: Found, now: datetime, poll_interval: float, wait_fraction: float) -> float:
+    wake = next_check(
+        found, since=CREATED, poll_interval=poll_interval, wait_fraction=wait_fraction, now=now
+    )
     return (wake - now).total_seconds()
 
 
@@ -54,3 +66,10 @@ def test_a_day_takes_few_checks():
         waited += pause(waited)
         checks += 1
     assert checks <= 40
+
+
+def test_a_lost_answer_late_in_a_wait_costs_minutes_not_hours():
+    assert pause_when_blind(0) == 30
+    assert pause_when_blind(1200) == 300
+    assert pause_when_blind(20 * 3600) == BLIND_SECONDS
+    assert pause_when_blind(20 * 3600, poll_interval=3600) == 3600

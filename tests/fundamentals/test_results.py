@@ -126,6 +126,16 @@ def test_a_row_that_was_not_processed_says_so_and_costs_nothing(status):
     assert not result.succeeded
 
 
+def test_a_kind_of_result_that_is_not_known_yet_is_an_error_of_that_kind_and_of_unknown_cost():
+    result = parse_row(row({"type": "from_the_future", "message": 7}))
+
+    assert (result.status, result.error_type) == ("errored", "from_the_future")
+    assert result.error == (
+        "from_the_future: this version of meshflow-prefect does not know such results."
+    )
+    assert (result.succeeded, result.cost_usd) == (False, None)
+
+
 def test_the_cost_of_an_unknown_model_is_not_a_zero():
     assert parse_row(succeeded(model="claude-of-tomorrow")).cost_usd is None
 
@@ -148,7 +158,7 @@ def test_usage_that_the_api_left_out_counts_as_nothing():
         b'{"custom_id":7,"result":{"type":"expired"}}',
         b'{"custom_id":"a","result":{}}',
         b'{"custom_id":"a","result":null}',
-        b'{"custom_id":"a","result":{"type":"from_the_future"}}',
+        b'{"custom_id":"a","result":{"type":7}}',
         b'{"custom_id":"a","result":{"type":"succeeded"}}',
         b'{"custom_id":"a","result":{"type":"succeeded","message":null}}',
         b'{"custom_id":"a","result":{"type":"succeeded","message":{"content":null}}}',

@@ -13,6 +13,7 @@ from meshflow_prefect import (
     BatchNotEndedError,
     BatchRequest,
     BatchResult,
+    Collected,
     RateLimitedError,
     batch_agent_tasks,
     cancel_batch,
@@ -93,6 +94,8 @@ async def client_alone() -> float | None:
     async with AnthropicBatchClient(api_key="…", base_url="http://127.0.0.1") as client:
         results: list[BatchResult] = await client.run([by_prompt], poll_interval=1, timeout=60)
         jobs: list[BatchJob] = await client.list(5)
+        collected: Collected = await client.collect(jobs[0].batch_id, custom_ids=["a"])
+        print(collected.results, collected.unreadable, collected.unknown_ids, collected.absent)
         try:
             async for result in client.iter_results(jobs[0].batch_id):
                 text: str = result.output

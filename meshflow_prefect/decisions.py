@@ -1,0 +1,77 @@
+"""What a person decides where the answer to a create call was lost, and no rule can tell.
+
+Written into the ledger of the run, where its next attempt finds it.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from prefect import get_client
+from prefect.client.orchestration import PrefectClient
+from prefect.exceptions import ObjectNotFound
+
+from meshflow_prefect.credentials import AnthropicCredentials
+from meshflow_prefect.errors import InvalidRequestError
+from meshflow_prefect.ledger import Entry, Ledger
+from meshflow_prefect.lineage import lineage_of
+
+
+async def submissions(run_id: str) -> list[Entry]:
+    """Return what a run, or the run at its root, has submitted."""
+    async with get_client() as prefect:
+        return await (await _ledger(prefect, run_id)).entries()
+
+
+async def adopt(run_id: str, batch_id: str, number: int | None = None) -> Entry:
+    """Record that a batch is the one whose answer was lost.
+
+    `number` says which submission, where several of the run have lost theirs. Raises
+    `InvalidRequestError` where none has, or the batch has another number of requests, and
+    `BatchNotFoundError` for an unknown batch.
+    """
+    async with get_client() as prefect:
+        ledger = await _ledger(prefect, run_id)
+        entry = _open_one(await ledger.entries(), run_id, number)
+        block = entry.work.block
+        key = await AnthropicCredentials.aload(block) if block else AnthropicCredentials()
+        async with key.get_client() as anthropic:
+            job = await anthropic.status(batch_id)
+        if job.total not in (0, entry.work.requests):
+            raise InvalidRequestError(
+                f"Batch {batch_id!r} has {job.total:,} requests, submission {entry.number} of run "
+                f"{run_id} has {entry.work.requests:,}: it is not the one that was lost."
+            )
+        return await ledger.record_batch(entry, batch_id)
+
+
+async def submit_anew(run_id: str, number: int | None = None) -> Entry:
+    """Record that the create call whose answer was lost is to be sent again; see `adopt`."""
+    async with get_client() as prefect:
+        ledger = await _ledger(prefect, run_id)
+        entry = _open_one(await ledger.entries(), run_id, number)
+        await ledger.decide_to_submit_anew(entry)
+        return entry
+
+
+async def _ledger(prefect: PrefectClient, run_id: str) -> Ledger:
+    try:
+        lineage = await lineage_of(prefect, UUID(run_id))
+    except (ObjectNotFound, ValueError):
+        raise InvalidRequestError(f"There is no flow run {run_id!r}.") from None
+    return Ledger(prefect, lineage.root.id)
+
+
+def _open_one(entries: list[Entry], run_id: str, number: int | None) -> Entry:
+    waiting = [e for e in entries if not e.batch_id and number in (None, e.number)]
+    if len(waiting) == 1:
+        return waiting[0]
+    if not waiting:
+        known = ", ".join(f"{e.number}: {e.batch_id or 'no batch'}" for e in entries) or "none"
+        raise InvalidRequestError(
+            f"Run {run_id} has no such submission without a batch. Its submissions are: {known}."
+        )
+    raise InvalidRequestError(
+        f"Run {run_id} has {len(waiting)} submissions without a batch: say which with --number, "
+        f"one of {', '.join(str(e.number) for e in waiting)}."
+    )

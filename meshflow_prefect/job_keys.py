@@ -1,0 +1,84 @@
+"""One job across runs: which root run holds the record of a `job_key`.
+
+A key is taken by one Prefect variable, whose name is unique in the workspace. It points to the
+root run whose ledger holds the job's submissions; every run with the key uses that ledger, until
+Anthropic has removed the results.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from meshflow_prefect.errors import JobKeyError
+from meshflow_prefect.ledger import Entry, Work
+from meshflow_prefect.models import RESULTS_KEPT
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import PrefectClient
+
+
+async def hold(prefect: PrefectClient, root_id: UUID, job_key: str) -> UUID:
+    """Return the root run that holds a key: this one, unless another was first.
+
+    Raises `JobKeyError` when the record of the key's job is gone.
+    """
+    from prefect.client.schemas.actions import VariableCreate
+    from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
+
+    now = datetime.now(UTC)
+    mine = {"job_key": job_key, "root_id": str(root_id), "taken_at": now.isoformat()}
+    use = 0
+    while True:
+        name = variable_name(job_key, use)
+        held = await prefect.read_variable_by_name(name)
+        if held is None:
+            try:
+                await prefect.create_variable(
+                    VariableCreate(name=name, value=mine, tags=["meshflow"])
+                )
+            except ObjectAlreadyExists:
+                continue  # another run was first
+            return root_id
+        value: Any = held.value
+        if now - datetime.fromisoformat(value["taken_at"]) > RESULTS_KEPT:
+            # The expired name is left alone: of two runs that find it so, neither can remove what
+            # the other has just made.
+            use += 1
+            continue
+        holder_id = UUID(value["root_id"])
+        try:
+            await prefect.read_flow_run(holder_id)
+        except ObjectNotFound:
+            raise JobKeyError(
+                f"job_key {job_key!r}: the flow run {holder_id} that submitted this job was "
+                "deleted, and the record of its batches with it. Look for them with "
+                "`meshflow-prefect list` and collect them with `batch_ids=`; or, to submit anew, "
+                f"delete the Prefect variable {name!r} or use another key.",
+                job_key=job_key,
+            ) from None
+        return holder_id
+
+
+def variable_name(job_key: str, use: int = 0) -> str:
+    """Return the name of the Prefect variable that holds a key, which may be any text.
+
+    `use` counts how often the key was used anew, after the results had expired.
+    """
+    digest = hashlib.sha256(job_key.encode()).hexdigest()[:32]
+    return f"meshflow_job_{digest}_{use}"
+
+
+def check_content(entry: Entry, work: Work) -> None:
+    """Raise `JobKeyError` where a key's job has other content than what is asked for."""
+    if entry.work.digest != work.digest:
+        raise JobKeyError(
+            f"job_key {work.job_key!r} was used at {entry.intended_at} by flow run "
+            f"{entry.run_ids[-1]} for other content ({entry.work.requests:,} requests then, "
+            f"{work.requests:,} now). Nothing was sent. Use another key for another job, or the "
+            "same requests to collect that one.",
+            job_key=work.job_key,
+            run_id=entry.run_ids[-1],
+        )

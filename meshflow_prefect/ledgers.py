@@ -1,0 +1,78 @@
+"""Which batches belong to which runs: the ledger of this run, and those of the whole workspace."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from meshflow_prefect.ledger import Entry, Ledger
+from meshflow_prefect.lineage import TAG, read_lineage
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import PrefectClient
+    from prefect.client.schemas.filters import FlowRunFilterEndTime
+    from prefect.client.schemas.objects import FlowRun
+
+_PAGE = 200
+
+
+async def batches_in_ledgers(prefect: PrefectClient, since: datetime) -> set[str]:
+    """Return the batches that runs of this workspace have recorded.
+
+    Asks every root run that has submitted and was active after `since`: one call for each, which
+    is for the rare time when an answer was lost.
+    """
+    return {entry.batch_id async for entry in _entries(prefect, since) if entry.batch_id}
+
+
+async def entry_of_batch(prefect: PrefectClient, batch_id: str) -> Entry | None:
+    """Return the entry of a batch in the ledger of the current run's root, if it is there."""
+    lineage = await read_lineage(prefect)
+    entries = await Ledger(prefect, lineage.root.id).entries() if lineage is not None else []
+    return next((entry for entry in entries if entry.batch_id == batch_id), None)
+
+
+async def entry_of_part(prefect: PrefectClient, job_key: str, part: str) -> Entry | None:
+    """Return what was submitted under the current run's root as this part, whatever its content.
+
+    For parts whose name occurs once under a root.
+    """
+    lineage = await read_lineage(prefect)
+    if lineage is None:
+        return None
+    entries = await Ledger(prefect, lineage.root.id).entries()
+    same = (job_key, part)
+    return next((e for e in entries if (e.work.job_key, e.work.part) == same), None)
+
+
+async def _entries(prefect: PrefectClient, since: datetime) -> AsyncIterator[Entry]:
+    from prefect.client.schemas.filters import FlowRunFilterEndTime
+
+    recent = FlowRunFilterEndTime.model_validate({"after_": since})
+    for ended in (FlowRunFilterEndTime(is_null_=True), recent):
+        async for run in _root_runs(prefect, ended):
+            for entry in await Ledger(prefect, run.id).entries():
+                yield entry
+
+
+async def _root_runs(prefect: PrefectClient, ended: FlowRunFilterEndTime) -> AsyncIterator[FlowRun]:
+    from prefect.client.schemas.filters import (
+        FlowRunFilter,
+        FlowRunFilterParentTaskRunId,
+        FlowRunFilterTags,
+    )
+    from prefect.client.schemas.sorting import FlowRunSort
+
+    wanted = FlowRunFilter(
+        tags=FlowRunFilterTags(all_=[TAG]),
+        parent_task_run_id=FlowRunFilterParentTaskRunId(is_null_=True),
+        end_time=ended,
+    )
+    offset = 0
+    while page := await prefect.read_flow_runs(
+        flow_run_filter=wanted, sort=FlowRunSort.ID_DESC, limit=_PAGE, offset=offset
+    ):
+        for run in page:
+            yield run
+        offset += len(page)

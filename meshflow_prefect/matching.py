@@ -1,0 +1,81 @@
+"""Which recorded submission a submission repeats, so that what is paid for is found again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from meshflow_prefect.ledger import Entry, Work
+from meshflow_prefect.lineage import Lineage
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+
+class Claims:
+    """Which entries have been taken in this process, so that no two submissions share a batch.
+
+    A process makes the submissions of a replay one after another; each takes the first entry that
+    fits. A run that is retried in the same process starts over, and so gives back what was taken
+    by it and below it.
+    """
+
+    def __init__(self) -> None:
+        self._takers: dict[tuple[UUID, int], Lineage] = {}
+
+    def take(self, lineage: Lineage, entry: Entry) -> None:
+        """Note that the current attempt of the current run uses the entry."""
+        self._takers[lineage.root.id, entry.number] = lineage
+
+    def give_back(self, lineage: Lineage, entry: Entry) -> None:
+        """Forget that the current attempt of the current run uses the entry."""
+        if self._takers.get((lineage.root.id, entry.number)) is lineage:
+            del self._takers[lineage.root.id, entry.number]
+
+    def is_free(self, lineage: Lineage, entry: Entry) -> bool:
+        """Whether no other submission of these attempts uses the entry."""
+        taker = self._takers.get((lineage.root.id, entry.number))
+        if taker is None:
+            return True
+        attempts = {run.id: run.run_count for run in taker.runs}
+        return any(attempts.get(run.id, run.run_count) != run.run_count for run in lineage.runs)
+
+
+def match(entries: Iterable[Entry], lineage: Lineage, work: Work) -> Entry | None:
+    """Return which of the free entries a submission repeats, or None when it is a new one.
+
+    1. An entry of the same part that this flow run made, or an earlier run of the same call in the
+       same parent: the one of equal content first. A part that has a name is submitted once, so
+       that its entry is found even where a redeploy has changed the content.
+    2. An entry of the same content from somewhere else under the root: the run that made it was
+       replaced by a fresh one (a parent was retried), or cannot be told from its siblings.
+    """
+    same = (work.job_key, work.part)
+    candidates = [e for e in entries if (e.work.job_key, e.work.part) == same]
+    own = [e for e in candidates if is_own(e, lineage)]
+    for entry in own:
+        if entry.work.digest == work.digest:
+            return entry
+    if own and (moved := next((e for e in candidates if e.work.digest == work.digest), None)):
+        # Calls that are made at once may come in another order at a replay: the content decides.
+        return moved
+    if work.part and own:
+        return own[0]
+    parents = tuple(str(run.id) for run in lineage.runs[1:2])
+    for entry in candidates:
+        replaced = entry.run_ids[1:2] != parents or not entry.call_site
+        if entry.work.digest == work.digest and entry not in own and replaced:
+            return entry
+    return None
+
+
+def keyed(entries: Iterable[Entry], work: Work) -> Entry | None:
+    """Return the entry of this job key and part, whichever run made it."""
+    same = (work.job_key, work.part)
+    return next((e for e in entries if (e.work.job_key, e.work.part) == same), None)
+
+
+def is_own(entry: Entry, lineage: Lineage) -> bool:
+    """Whether this flow run made the entry, or an earlier run of the same call in its parent."""
+    site = lineage.call_site
+    return entry.run_ids[0] == str(lineage.current.id) or bool(site and entry.call_site == site)

@@ -1,0 +1,185 @@
+"""The batch that a create call may have made, whose answer was lost.
+
+Anthropic's batches have no name and create has no idempotency key, so a lost batch is found by what
+is known of it: it was created since the intent, it has the same number of requests, no run of the
+workspace has it in its ledger, and its results, once there are any, hold the custom ids.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from contextlib import aclosing
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from meshflow_prefect.activity import busy
+from meshflow_prefect.chunking import are_task_ids, ids_digest
+from meshflow_prefect.errors import (
+    ApiUnavailableError,
+    BatchNotFoundError,
+    MeshflowError,
+    ResultsUnavailableError,
+    SubmissionUnknownError,
+)
+from meshflow_prefect.ledgers import batches_in_ledgers
+from meshflow_prefect.models import BatchJob
+from meshflow_prefect.polling import describe, next_check
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import PrefectClient
+
+    from meshflow_prefect.client import AnthropicBatchClient
+    from meshflow_prefect.ledger import Entry
+    from meshflow_prefect.polling import Found, Rest
+
+SKEW = timedelta(seconds=60)
+"""By how much this machine's clock may be ahead of Anthropic's, where only times tell."""
+
+SETTLE_SECONDS = 20.0
+"""For how long the list must show no batch before it is certain that nothing was accepted."""
+
+_LOOK_SECONDS = 4.0
+
+_WAITS = "the answer to a create call was lost; waiting for the results that prove which it made:"
+
+Verdict: TypeAlias = Literal["ours", "not ours", "unclear"]
+
+
+async def find_lost_batch(
+    entry: Entry,
+    custom_ids: Sequence[str],
+    *,
+    anthropic: AnthropicBatchClient,
+    prefect: PrefectClient,
+    rest: Rest,
+    settle_seconds: float,
+    run_id: str,
+) -> str | None:
+    """Return the batch that the create call of `entry` made; None when it certainly made none.
+
+    Candidates that have not ended are waited for, with `rest`, since only results prove a batch.
+    Raises `SubmissionUnknownError`, naming the candidates and the run whose ledger has the entry
+    (`run_id`), when it cannot be known.
+    """
+    # Ids that name their job are nobody else's: one proof is enough. Other ids may occur in several
+    # batches, all of which have to be seen.
+    distinct = are_task_ids(custom_ids)
+    verdicts: dict[str, Verdict] = {}
+    settled_at = time.monotonic() + settle_seconds
+    while True:
+        try:
+            with busy():
+                candidates = await _candidates(entry, anthropic, prefect)
+                for job in candidates:
+                    if job.is_complete and job.batch_id not in verdicts:
+                        verdicts[job.batch_id] = await _verdict(job, entry, custom_ids, anthropic)
+        except ApiUnavailableError as error:
+            settled_at = time.monotonic() + settle_seconds
+            await rest(_next_look(error, entry.submitted_at), describe(error))
+            continue
+        ours = [job for job in candidates if verdicts.get(job.batch_id) == "ours"]
+        running = [job for job in candidates if not job.is_complete]
+        if len(ours) == 1 and (distinct or not running):
+            return ours[0].batch_id
+        if running:
+            oldest = running[-1]  # the list is newest first
+            names = ", ".join(job.batch_id for job in running)
+            await rest(_next_look(oldest, oldest.created_at), f"{_WAITS} {names}")
+            continue
+        unclear = [job for job in candidates if verdicts[job.batch_id] != "not ours"]
+        if unclear:
+            raise unknown(entry, unclear, run_id)
+        if time.monotonic() >= settled_at:
+            return None
+        with busy():
+            await asyncio.sleep(_LOOK_SECONDS)
+
+
+async def newest_batch(anthropic: AnthropicBatchClient) -> str | None:
+    """Return the newest batch of the workspace: empty without one, None when it cannot be asked.
+
+    What is made later is listed before it, whatever the clock of this machine says.
+    """
+    try:
+        return next((job.batch_id for job in await anthropic.list(limit=1)), "")
+    except MeshflowError:
+        return None  # a fault, or a gateway without lists: the create call must not fail of it
+
+
+async def _candidates(
+    entry: Entry, anthropic: AnthropicBatchClient, prefect: PrefectClient
+) -> list[BatchJob]:
+    """Return the batches that may be the one of `entry`, newest first."""
+    since = entry.submitted_at - SKEW
+    jobs = await _made_since(entry, since, anthropic)
+    # A gateway may count nothing before the end; the ids decide in any case.
+    jobs = [job for job in jobs if job.total in (0, entry.work.requests)]
+    taken = await batches_in_ledgers(prefect, since) if jobs else set()
+    return [job for job in jobs if job.batch_id not in taken]
+
+
+async def _made_since(
+    entry: Entry, since: datetime, anthropic: AnthropicBatchClient
+) -> list[BatchJob]:
+    marker, met = entry.newest_before, False
+
+    def is_older(job: BatchJob) -> bool:
+        nonlocal met
+        if marker is None:
+            return job.created_at < since
+        met = job.batch_id == marker
+        return met
+
+    jobs = await anthropic.list(until=is_older)
+    # Without the marker, because it was deleted since, only the times are left to go by.
+    return jobs if met or not marker else [job for job in jobs if job.created_at >= since]
+
+
+async def _verdict(
+    job: BatchJob, entry: Entry, custom_ids: Sequence[str], anthropic: AnthropicBatchClient
+) -> Verdict:
+    """Return whether the results of an ended batch are those of the requests of `entry`."""
+    try:
+        found = await _ids_in_results(job.batch_id, anthropic)
+    except (BatchNotFoundError, ResultsUnavailableError):
+        return "unclear"
+    if ids_digest(found) == entry.work.ids_digest:
+        return "ours"
+    # Rows may be missing or damaged. A redeploy may have changed the ids since: then only the
+    # digest above can tell.
+    known = found.intersection(custom_ids)
+    if ids_digest(custom_ids) != entry.work.ids_digest or not found:
+        return "unclear"
+    if known == found:
+        return "ours"
+    return "unclear" if known else "not ours"
+
+
+async def _ids_in_results(batch_id: str, anthropic: AnthropicBatchClient) -> set[str]:
+    async with aclosing(anthropic.iter_results(batch_id)) as results:
+        return {result.custom_id async for result in results}
+
+
+def _next_look(found: Found, since: datetime) -> datetime:
+    return next_check(found, since=since, poll_interval=_LOOK_SECONDS, wait_fraction=0.25)
+
+
+def unknown(entry: Entry, candidates: Sequence[BatchJob], run: str) -> SubmissionUnknownError:
+    """Return the error that names the candidates, and how to decide between them."""
+    named = "; ".join(
+        f"{job.batch_id} of {job.created_at:%F %T %Z}, {job.total:,} requests, {job.status}"
+        for job in candidates
+    )
+    return SubmissionUnknownError(
+        f"The answer to the create call of {entry.work.requests:,} requests at "
+        f"{entry.intended_at} was lost, and it cannot be known whether one of these batches is "
+        f"its: {named}. Nothing is sent again. Decide, and retry the run: "
+        f"`meshflow-prefect adopt {run} BATCH` takes one, `meshflow-prefect resubmit {run}` sends "
+        "anew; in code, `if_unknown=` takes a batch id or 'submit'.",
+        candidates=[job.batch_id for job in candidates],
+        requests=entry.work.requests,
+        intended_at=entry.intended_at,
+        run_id=run,
+    )

@@ -1,0 +1,39 @@
+"""A create call that was refused for now: when to send it again, and when to give up."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from meshflow_prefect.errors import RateLimitedError, SubmissionRefusedError
+
+LONGEST_SECONDS = 3600.0
+"""The most that a `retry-after` is believed."""
+
+_SHORTEST = 1.0
+
+_FIRST_PAUSE, _LAST_PAUSE = timedelta(seconds=2), timedelta(minutes=15)
+_PAUSE_FRACTION = 0.25
+
+_OUTAGE = timedelta(hours=24)
+_OUTAGE_IN_PROCESS = timedelta(minutes=2)
+
+
+def time_to_try_again(
+    refusal: SubmissionRefusedError, *, since: datetime, suspends: bool, now: datetime
+) -> datetime:
+    """Return when to send a refused create call again; raises `refusal` when that is never.
+
+    `since` is when it was sent first. A 429 or 529 is waited out for as long as Anthropic says, at
+    most an hour at a time. Where nobody was reached, a run that can be suspended tries for 24
+    hours, and one that waits in its process for two minutes, since there someone may have mistyped
+    the address. The pauses grow with the time already spent. Every other refusal is for good.
+    """
+    for_now = isinstance(refusal, RateLimitedError)
+    unreached = refusal.details.get("status_code", 0) is None
+    given_up = now - since > (_OUTAGE if suspends else _OUTAGE_IN_PROCESS)
+    if not for_now and (not unreached or given_up):
+        raise refusal
+    told = refusal.details.get("retry_after")
+    if told is not None:
+        return now + timedelta(seconds=max(_SHORTEST, min(told, LONGEST_SECONDS)))
+    return now + max(_FIRST_PAUSE, min((now - since) * _PAUSE_FRACTION, _LAST_PAUSE))

@@ -1,0 +1,159 @@
+"""The create call of one submission: sent once, and its batch found where the answer was lost."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from meshflow_prefect.activity import busy
+from meshflow_prefect.errors import (
+    BatchNotFoundError,
+    CredentialsError,
+    SubmissionRefusedError,
+    SubmissionUnknownError,
+)
+from meshflow_prefect.heartbeat import beating, sender_is_done
+from meshflow_prefect.ledger import Entry, Ledger
+from meshflow_prefect.recovery import SETTLE_SECONDS, find_lost_batch
+from meshflow_prefect.refusals import time_to_try_again
+from meshflow_prefect.resting import Resting
+
+if TYPE_CHECKING:
+    from meshflow_prefect.chunking import Chunk
+    from meshflow_prefect.client import AnthropicBatchClient
+
+_OVERLOADED = 529
+
+_SHORT = timedelta(minutes=1)
+"""A refused create call is waited for in the process for this long; a longer wait suspends."""
+
+_LAST_LOOKS = 5.0
+"""For how many seconds the list is still looked at after a sender has fallen silent."""
+
+_MOST_SENDS = 3
+"""How often a create call is sent in one attempt, where each time certainly nothing was accepted
+and no answer came: by then it is not a passing fault."""
+
+
+@dataclass(frozen=True)
+class Sender:
+    """Brings an entry of the ledger to its batch."""
+
+    chunk: Chunk
+    anthropic: AnthropicBatchClient
+    ledger: Ledger
+    rest: Resting
+    if_unknown: str
+    """`stop`, `submit`, or the id of a batch: see `submit_batch`."""
+
+    async def made(self, entry: Entry, *, is_mine: bool) -> Entry | None:
+        """Return the entry with its batch; None when someone else has withdrawn it.
+
+        Sends the create call where this execution has the right to, and certainly nothing was
+        accepted before; looks for the batch where an answer was lost.
+        """
+        from prefect.logging import get_run_logger
+
+        sends = 0
+        while True:
+            settle_seconds = SETTLE_SECONDS
+            if is_mine:
+                try:
+                    return await self._send(entry)
+                except CredentialsError:
+                    await self.ledger.withdraw(entry)
+                    raise
+                except SubmissionRefusedError as refusal:
+                    entry = await self._rest_after(refusal, entry)
+                    settle_seconds = 0.0
+                except SubmissionUnknownError as lost:
+                    get_run_logger().warning("%s", lost)
+                    answer_lost = lost
+                    sends += 1
+            else:
+                with busy():
+                    seen = await sender_is_done(self.ledger, entry)
+                if seen is None or seen.batch_id:
+                    return seen
+                entry = seen
+                # A dead sender's call has had time to settle while its silence was watched.
+                settle_seconds = _LAST_LOOKS
+            batch_id = await self._look_for(entry, settle_seconds)
+            if batch_id is not None:
+                return await self.ledger.record_batch(entry, batch_id)
+            if sends == _MOST_SENDS:
+                await self.ledger.withdraw(entry)
+                raise SubmissionRefusedError(
+                    f"No batch was made: the answers to {sends} create calls were lost, and the "
+                    f"list of batches shows none of them. The last one: {answer_lost}",
+                    **answer_lost.details,
+                )
+            again = await self.ledger.claim_resend(entry)
+            if again is not None and entry.work.digest != self.chunk.digest:
+                # Nothing was ever accepted, and a redeploy has changed the requests since.
+                await self.ledger.withdraw(again)
+                return None
+            # None: another execution sends again. Wait for it as for any other sender.
+            entry, is_mine = (entry, False) if again is None else (again, True)
+
+    async def _send(self, entry: Entry) -> Entry:
+        """Send the create call once, and return the entry with its batch."""
+        with busy():
+            async with beating(self.ledger, entry):
+                job = await self.anthropic.create(self.chunk)
+                # The batch is paid for. A cancellation of this coroutine must not come between
+                # the answer and its record.
+                return await asyncio.shield(self.ledger.record_batch(entry, job.batch_id))
+
+    async def _rest_after(self, refusal: SubmissionRefusedError, entry: Entry) -> Entry:
+        """Wait as long as the refusal asks; where it is for good, withdraw and raise it.
+
+        The entry comes back with the note that nothing need be looked for, which a process that
+        comes after a suspension finds too. Only an overloaded API is looked into once more.
+        """
+        now, suspends = datetime.now(UTC), self.rest.suspends
+        try:
+            wake = time_to_try_again(refusal, since=entry.submitted_at, suspends=suspends, now=now)
+        except SubmissionRefusedError:
+            await self.ledger.withdraw(entry)
+            raise
+        if refusal.status_code != _OVERLOADED:
+            await self.ledger.decide_to_submit_anew(entry)
+            entry = replace(entry, submit_anew=True)
+        if wake - now > _SHORT:
+            await self.rest.until(wake, str(refusal))
+        else:
+            await self.rest.here_until(wake, str(refusal))
+        return entry
+
+    async def _look_for(self, entry: Entry, settle_seconds: float) -> str | None:
+        """Return the batch of a lost answer; None when the create call is to be sent again."""
+        if entry.submit_anew:
+            return None
+        try:
+            return await find_lost_batch(
+                entry,
+                self.chunk.custom_ids,
+                anthropic=self.anthropic,
+                prefect=self.rest.prefect,
+                rest=self.rest.until,
+                settle_seconds=settle_seconds,
+                run_id=str(self.ledger.root_id),
+            )
+        except SubmissionUnknownError:
+            if self.if_unknown == "stop":
+                raise
+            return None if self.if_unknown == "submit" else await self._adopted(entry)
+
+    async def _adopted(self, entry: Entry) -> str:
+        batch_id = self.if_unknown
+        job = await self.anthropic.status(batch_id)
+        if job.total not in (0, entry.work.requests):
+            raise BatchNotFoundError(
+                f"if_unknown: batch {batch_id!r} has {job.total:,} requests, and the submission "
+                f"{entry.work.requests:,}: it is not the one that was lost.",
+                batch_id=batch_id,
+            )
+        return batch_id

@@ -1,0 +1,178 @@
+"""A process puts its flow run to rest, to be started again later. The only room that knows how.
+
+A suspended run has no process. Its states are `Running → Suspended → Resuming`, the last one
+scheduled for the next check, because of what other orders of states and names do in Prefect:
+`Running → Scheduled` straight uses up a retry, and a cancelled run in a scheduled state of another
+name than `Resuming` stays in `Cancelling` for good.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, NoReturn
+from uuid import uuid4
+
+from meshflow_prefect.activity import idle_seconds
+from meshflow_prefect.errors import SuspensionError
+from meshflow_prefect.lineage import Lineage
+from meshflow_prefect.locks import AnyLoopLock
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from prefect.client.orchestration import PrefectClient
+    from prefect.client.schemas.objects import FlowRun, State
+
+GRACE_SECONDS = 5.0
+"""How long a process stays after a wait has decided to suspend its run, so that jobs which were
+started beside it (`asyncio.gather`) submit, or are checked, before the process ends."""
+
+QUIET_SECONDS = 2.0
+"""How long none of its steps may have been under way by then: one step leads to the next."""
+
+
+class _Departure:
+    """What the waits of one process have agreed on: one suspension, at the earliest next check.
+
+    They may run in several threads, each with an event loop: tasks that are started with `submit`.
+    """
+
+    def __init__(self, wake: datetime) -> None:
+        self.wake = wake
+        self.leaves_at = time.monotonic() + GRACE_SECONDS
+        self.lock = AnyLoopLock()
+        self.state: State | None = None
+        self._joined: set[object] = set()
+        self._gates: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
+
+    def join(self, wake: datetime) -> object:
+        """Take part; the token returned says so until it is handed back."""
+        token = object()
+        self._joined.add(token)
+        self.wake = min(self.wake, wake)
+        return token
+
+    def part(self, token: object) -> None:
+        """Take part no more, and open the gate if the others have only waited for this."""
+        self._joined.discard(token)
+        if not self._joined:
+            for loop, gate in self._gates:
+                loop.call_soon_threadsafe(gate.set)
+
+    async def leave_together(self, token: object) -> None:
+        """Return when all waits have come here: the first to leave takes the process with it."""
+        gate = asyncio.Event()
+        self._gates.append((asyncio.get_running_loop(), gate))
+        self.part(token)
+        await gate.wait()
+
+
+_departures: dict[UUID, _Departure] = {}
+
+
+async def suspend(prefect: PrefectClient, lineage: Lineage, wake: datetime, why: str) -> NoReturn:
+    """Suspend the run of this process until `wake`, and leave the process.
+
+    Raises `prefect.exceptions.Pause`, which ends the process, or `SuspensionError` where the
+    orchestrator refuses.
+    """
+    from prefect.exceptions import Pause
+    from prefect.logging import get_run_logger
+
+    runs = lineage.in_this_process
+    assert runs is not None  # noqa: S101  (for the type checker: the caller looked)
+    *nested, own = runs
+    get_run_logger().info(
+        "%s. Suspending run %r until %s: its process ends, and it is started again then. Prefect "
+        "logs the lines 'Finished in state …' that follow as errors; none is one.",
+        f"{why[:1].upper()}{why[1:]}".rstrip("."),
+        own.name,
+        f"{wake:%H:%M:%S %Z}",
+    )
+    departure = _departures.setdefault(own.id, _Departure(wake))
+    token = departure.join(wake)
+    # It is the time that this waits for, so there is no event to wait on.
+    while time.monotonic() < departure.leaves_at or idle_seconds() < QUIET_SECONDS:  # noqa: ASYNC110
+        await asyncio.sleep(0.1)
+    async with departure.lock:
+        # A run that is resumed, or waits on, in this same process departs anew.
+        _departures.pop(own.id, None)
+        if departure.state is None:
+            try:
+                departure.state = await _rest(prefect, own, departure.wake)
+            except BaseException:
+                departure.part(token)
+                raise
+    await _show_as_waiting(prefect, nested, why, departure.wake)
+    await departure.leave_together(token)
+    raise Pause(state=departure.state)
+
+
+async def _rest(prefect: PrefectClient, own: FlowRun, wake: datetime) -> State:
+    """Put the run of this process to rest and have it resumed at `wake`."""
+    from prefect.states import Paused, Scheduled, Suspended
+
+    # A pause key fires once; the default counter would repeat itself over several suspensions.
+    key = uuid4().hex
+    rests: State = (
+        Suspended(pause_key=key)
+        if own.parent_task_run_id is None
+        # The server refuses to suspend a run that another run started. A pause of the same name
+        # does the same for it: the timer below starts it again.
+        else Paused(name="Suspended", pause_key=key)
+    )
+    await _accepted(prefect, own, rests)
+    try:
+        return await _accepted(prefect, own, Scheduled(name="Resuming", scheduled_time=wake))
+    except SuspensionError:
+        found = (await prefect.read_flow_run(own.id)).state
+        if found is None or not (found.is_final() or found.is_cancelling()):
+            raise
+        # Cancelled between the two calls: there is nothing to wait for any more.
+        return found
+
+
+async def _accepted(prefect: PrefectClient, run: FlowRun, state: State) -> State:
+    answer = await prefect.set_flow_run_state(run.id, state)
+    if answer.status != "ACCEPT" or answer.state is None:
+        found = (await prefect.read_flow_run(run.id)).state
+        if found is not None and _is_same(found, state):
+            # The answer to a first call was lost, and Prefect's client has asked again.
+            return found
+        reason = getattr(answer.details, "reason", None) or answer.status
+        raise SuspensionError(f"Run {run.name!r} cannot enter {state.name}: {reason}.")
+    return answer.state
+
+
+def _is_same(found: State, wanted: State) -> bool:
+    ours, theirs = wanted.state_details, found.state_details
+    return (found.type, found.name, theirs.pause_key, theirs.scheduled_time) == (
+        wanted.type,
+        wanted.name,
+        ours.pause_key,
+        ours.scheduled_time,
+    )
+
+
+async def _show_as_waiting(
+    prefect: PrefectClient, nested: Sequence[FlowRun], why: str, wake: datetime
+) -> None:
+    """Say how this check ended. Left in Running, what departs with the process looks alive."""
+    from prefect.context import TaskRunContext
+    from prefect.exceptions import ObjectNotFound
+    from prefect.states import Completed, Paused
+
+    for run in nested:
+        waits: State = Paused(name="Suspended", pause_key=uuid4().hex)
+        await prefect.set_flow_run_state(run.id, waits, force=True)
+    if (context := TaskRunContext.get()) is not None:
+        seen = f"{why}; next check at {wake:%H:%M:%S %Z}"
+        checked: State = Completed(name="Checked", message=seen)
+        # The server records task runs from events, a moment late: before that there is none to
+        # update. Then only a line in the UI is wrong, which must not end the wait.
+        with contextlib.suppress(ObjectNotFound):
+            await prefect.set_task_run_state(context.task_run.id, checked, force=True)

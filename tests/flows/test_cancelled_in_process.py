@@ -1,0 +1,38 @@
+"""A run that waits in its own process is cancelled: no worker ends it, so it looks for itself."""
+
+from __future__ import annotations
+
+import asyncio
+from uuid import UUID
+
+import pytest
+from prefect import flow, get_client
+from prefect.runtime import flow_run
+from prefect.states import Cancelling
+
+from meshflow_prefect import RunCancelledError, batch_agent_tasks
+from tests.support.jobs import SOON, named, stepped
+from tests.support.processes import wait_until
+
+
+@stepped
+@pytest.mark.parametrize(
+    ("on_cancel", "left"), [("cancel_batches", "canceling"), ("keep", "in_progress")]
+)
+async def test_its_batch_is_cancelled_unless_it_is_to_be_kept(emulator, on_cancel, left):
+    ids: list[str] = []
+
+    @flow
+    async def waits() -> None:
+        ids.append(str(flow_run.id))
+        await batch_agent_tasks(named(2), poll_interval=SOON, on_cancel=on_cancel)
+
+    async def cancel() -> None:
+        await asyncio.to_thread(wait_until, emulator.batches, "the batch is made")
+        async with get_client() as prefect:
+            await prefect.set_flow_run_state(UUID(ids[0]), Cancelling(), force=True)
+
+    with pytest.raises(RunCancelledError, match="was cancelled"):
+        await asyncio.gather(waits(), cancel())
+
+    assert [batch["status"] for batch in emulator.batches()] == [left]

@@ -1,0 +1,177 @@
+"""The answer to a create call is lost: the batch is found by what is known of it, and adopted."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from prefect import flow
+from prefect.runtime import flow_run
+
+from meshflow_prefect import (
+    AnthropicBatchClient,
+    BatchResult,
+    SubmissionRefusedError,
+    SubmissionUnknownError,
+    batch_agent_tasks,
+    collect_results,
+    poll_batch,
+    submit_batch,
+)
+from tests.support.jobs import SOON, named, numbered, requests
+
+ACCEPTED_THEN_LOST = [
+    {"on": "create", "accept": True, "status": 500},
+    {"on": "create", "accept": True, "drop": True},
+    {"on": "create", "accept": True, "status": 529},
+]
+# Where the newest batch before the intent is not known, an earlier one may be taken for a lost one.
+TWO_MAY_BE_IT = [{"on": "list", "status": 503, "times": 3}, ACCEPTED_THEN_LOST[0]]
+CREATE = "POST /v1/messages/batches"
+
+
+def creates(emulator) -> int:
+    return emulator.state()["calls"][CREATE]
+
+
+@flow
+async def three_rows(if_unknown: str = "stop") -> list[BatchResult]:
+    """A flow of a user, whose ids occur in other jobs too."""
+    batch_id = await submit_batch(requests(3), if_unknown=if_unknown)
+    await poll_batch(batch_id, poll_interval=SOON)
+    return await collect_results(batch_id, requests(3))
+
+
+async def same_rows_elsewhere() -> str:
+    """A batch of the same ids that was made without Prefect, and is in no ledger."""
+    async with AnthropicBatchClient() as client:
+        return await client.submit(requests(3))
+
+
+@pytest.mark.parametrize("fault", ACCEPTED_THEN_LOST)
+async def test_a_batch_whose_answer_was_lost_is_adopted(emulator, fault):
+    emulator.plan(fault)
+
+    results = await batch_agent_tasks(named(3), poll_interval=SOON)
+
+    assert [result.succeeded for result in results] == [True] * 3
+    assert creates(emulator) == 1
+    assert len(emulator.batches()) == 1
+
+
+@pytest.mark.parametrize("fault", [{"status": 500}, {"drop": True}])
+async def test_a_create_that_made_no_batch_is_sent_again(emulator, fault):
+    emulator.plan({"on": "create", **fault})
+
+    results = await batch_agent_tasks(named(3), poll_interval=SOON)
+
+    assert [result.succeeded for result in results] == [True] * 3
+    assert creates(emulator) == 2
+    assert len(emulator.batches()) == 1
+
+
+async def test_batches_of_the_same_size_that_are_not_ours_are_left_alone(emulator):
+    async with AnthropicBatchClient() as client:
+        others = [await client.submit(numbered(3, model="claude-opus-5")) for _ in range(2)]
+    emulator.plan(ACCEPTED_THEN_LOST[0])
+
+    results = await batch_agent_tasks(named(3), poll_interval=SOON)
+
+    assert [result.succeeded for result in results] == [True] * 3
+    assert len(emulator.batches()) == 1 + len(others)
+
+
+async def test_a_batch_that_another_run_has_recorded_is_not_taken_from_it(emulator):
+    theirs = await three_rows()
+    emulator.plan(ACCEPTED_THEN_LOST[0])
+
+    ours = await three_rows()
+
+    assert ours[0].message["id"] != theirs[0].message["id"]
+    assert len(emulator.batches()) == 2
+
+
+async def test_the_list_may_be_away_while_the_batch_is_looked_for(emulator):
+    emulator.plan(ACCEPTED_THEN_LOST[1], {"on": "list", "status": 503, "times": 4})
+
+    assert len(await batch_agent_tasks(named(3), poll_interval=SOON)) == 3
+    assert len(emulator.batches()) == 1
+
+
+async def test_a_batch_that_was_there_before_the_intent_is_not_taken_for_the_lost_one(emulator):
+    elsewhere = await same_rows_elsewhere()
+    emulator.plan(ACCEPTED_THEN_LOST[0])
+
+    results = await three_rows()
+
+    made = [batch["id"] for batch in emulator.batches()]
+    assert made[1:] == [elsewhere]
+    assert [result.succeeded for result in results] == [True] * 3
+
+
+async def test_two_batches_that_could_be_it_are_an_error_that_names_them(emulator):
+    elsewhere = await same_rows_elsewhere()
+    emulator.plan(*TWO_MAY_BE_IT)
+
+    with pytest.raises(SubmissionUnknownError, match="cannot be known") as lost:
+        await three_rows()
+
+    made = {batch["id"] for batch in emulator.batches()}
+    assert set(lost.value.candidates) == made
+    assert elsewhere in str(lost.value)
+    assert f"meshflow-prefect adopt {lost.value.run_id}" in str(lost.value)
+    assert creates(emulator) == 2
+
+
+async def test_a_parameter_adopts_one_of_them(emulator):
+    elsewhere = await same_rows_elsewhere()
+    emulator.plan(*TWO_MAY_BE_IT)
+
+    results = await three_rows(if_unknown=elsewhere)
+
+    assert [result.succeeded for result in results] == [True] * 3
+    assert len(emulator.batches()) == 2
+
+
+async def test_a_parameter_submits_anew(emulator):
+    await same_rows_elsewhere()
+    emulator.plan(*TWO_MAY_BE_IT)
+
+    assert len(await three_rows(if_unknown="submit")) == 3
+    assert len(emulator.batches()) == 3
+
+
+@pytest.mark.parametrize("decision", ["adopt", "resubmit"])
+async def test_the_command_line_decides_for_the_next_attempt(stack, emulator, decision):
+    env = {**stack.env, **emulator.environment()}
+    elsewhere = await same_rows_elsewhere()
+    emulator.plan(*TWO_MAY_BE_IT)
+
+    def decide(run_id: str) -> None:
+        command = [sys.executable, "-m", "meshflow_prefect.cli", decision, run_id]
+        arguments = [elsewhere] if decision == "adopt" else []
+        subprocess.run([*command, *arguments], check=True, env=env)
+
+    @flow(retries=1)
+    async def decided() -> list[BatchResult]:
+        try:
+            return await three_rows()
+        except SubmissionUnknownError:
+            decide(str(flow_run.root_flow_run_id))
+            raise
+
+    results = await decided()
+
+    assert [result.succeeded for result in results] == [True] * 3
+    assert len(emulator.batches()) == {"adopt": 2, "resubmit": 3}[decision]
+
+
+async def test_answers_that_are_always_lost_end_in_an_error_and_no_batch(emulator):
+    emulator.plan({"on": "create", "drop": True, "times": None})
+
+    with pytest.raises(SubmissionRefusedError, match="the answers to 3 create calls were lost"):
+        await three_rows()
+
+    assert creates(emulator) == 3
+    assert emulator.batches() == []

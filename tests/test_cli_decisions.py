@@ -1,0 +1,66 @@
+"""`submissions`, `adopt` and `resubmit`: what a person sees and decides of a run."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+
+import pytest
+from prefect import flow
+from prefect.runtime import flow_run
+
+from meshflow_prefect import batch_agent_tasks
+from tests.support.jobs import SOON, named
+
+NOBODY = "00000000-0000-0000-0000-000000000000"
+
+
+@pytest.fixture
+def run(stack, anthropic_emulator):
+    env = {**stack.env, **anthropic_emulator.environment(), "COLUMNS": "200"}
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "meshflow_prefect.cli", *arguments]
+        return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+
+    return run
+
+
+@pytest.fixture
+def run_id(own_storage, stack, anthropic_emulator) -> str:
+    """A run that has submitted one batch and collected it."""
+
+    @flow
+    async def submits() -> str:
+        await batch_agent_tasks(named(2), poll_interval=SOON)
+        return str(flow_run.id)
+
+    return asyncio.run(submits())
+
+
+def test_the_submissions_of_a_run_are_shown_as_json(run, run_id, anthropic_emulator):
+    (line,) = run("submissions", run_id).stdout.splitlines()
+
+    shown = json.loads(line)
+    assert shown["batch_id"] == anthropic_emulator.batches()[0]["id"]
+    assert shown["work"]["requests"] == 2
+
+
+@pytest.mark.parametrize("decision", [("adopt", "msgbatch_x"), ("resubmit",)])
+def test_a_run_that_has_lost_no_answer_has_nothing_to_decide(run, run_id, decision):
+    command, *batch = decision
+    refused = run(command, run_id, *batch)
+
+    assert refused.returncode == 1
+    assert "no such submission without a batch" in refused.stderr
+    assert "0: msgbatch_" in refused.stderr
+
+
+@pytest.mark.parametrize("wrong", [NOBODY, "not-an-id"])
+def test_a_run_that_does_not_exist_is_one_line(run, wrong):
+    refused = run("submissions", wrong)
+
+    assert refused.returncode == 1
+    assert refused.stderr == f"There is no flow run {wrong!r}.\n"
