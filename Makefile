@@ -10,7 +10,7 @@ CODE   := meshflow_prefect flows tests benchmarks demo
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check live bench lock clean
+.PHONY: help install demo test check faults live bench lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -37,6 +37,9 @@ check: install ## format, lint, strict types, duplicates of code
 	$(BIN)/mypy
 	$(BIN)/pylint --disable=all --enable=duplicate-code --min-similarity-lines=8 \
 	  --ignore-imports=yes --ignore-signatures=yes --score=no meshflow_prefect
+
+faults: install ## the fault tests alone; writes docs/faults.md (KILLS=200 SEED=7: more random kills)
+	$(BIN)/python -m pytest tests/faults --write-matrix $(if $(KILLS),--kills $(KILLS)) $(if $(SEED),--seed $(SEED))
 
 live: install ## two tiny requests to the real API, where ANTHROPIC_API_KEY is set
 	@$(BIN)/python -m demo.live
