@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
 _COLLECT_SECONDS = 10.0
 """The shortest pause before the results are asked for once more."""
+
+_STALE_ANSWERS, _STALE_SECONDS = 2, 1.0
+"""How often, and after which pause, a batch that is said to go on is asked about once more."""
 
 _GIVES_UP = timedelta(days=2)
 """How old a batch is when its results are not waited for any longer: it has ended within one."""
@@ -92,11 +96,19 @@ async def collect_patiently(
     Raises `ApiUnavailableError` when it is away for a batch that is two days old, or that is not in
     the ledger of this run.
     """
+    stale_answers = 0
     while True:
         try:
             with busy():
                 return await anthropic.collect(batch_id, custom_ids=custom_ids)
-        except (ApiUnavailableError, BatchNotEndedError, BatchNotFoundError) as error:
+        except BatchNotEndedError:
+            # A replica may be behind the one that has just said that the batch has ended.
+            if stale_answers == _STALE_ANSWERS:
+                raise
+            stale_answers += 1
+            await asyncio.sleep(_STALE_SECONDS)
+            continue
+        except (ApiUnavailableError, BatchNotFoundError) as error:
             entry = await entry_of_batch(rest.prefect, batch_id)
             if entry is None or datetime.now(UTC) - entry.submitted_at > _GIVES_UP:
                 raise
