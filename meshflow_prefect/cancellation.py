@@ -33,12 +33,21 @@ async def batches_to_cancel(run_id: UUID) -> list[tuple[str, AnthropicCredential
         await _show_as_cancelled(prefect, run_id, entries)
         wanted = [e for e in entries if e.work.on_cancel == "cancel_batches"]
         settled = [await _settled(ledger, entry) for entry in wanted]
-    blocks = {entry.work.block for entry in settled}
-    keys = {
-        block: await AnthropicCredentials.aload(block) if block else AnthropicCredentials()
-        for block in blocks
-    }
-    return [(entry.batch_id, keys[entry.work.block]) for entry in settled if entry.batch_id]
+    keys = {block: await _key(block) for block in {entry.work.block for entry in settled}}
+    return [
+        (entry.batch_id, key)
+        for entry in settled
+        if entry.batch_id and (key := keys[entry.work.block]) is not None
+    ]
+
+
+async def _key(block: str) -> AnthropicCredentials | None:
+    """Return the key that a batch was submitted with; None, with a warning, where it is gone."""
+    try:
+        return await AnthropicCredentials.aload(block) if block else AnthropicCredentials()
+    except ValueError as error:
+        get_run_logger().warning("Batches submitted with this key go on: %s", error)
+        return None
 
 
 async def _settled(ledger: Ledger, entry: Entry) -> Entry:
