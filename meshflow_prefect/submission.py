@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -127,8 +128,8 @@ async def _claim(
             found = match(free, lineage, work)
         is_mine = found is None
         if found is None:
-            number = entries[-1].number + 1 if entries else 0
-            found = await ledger.record_intent(number, work, lineage, await newest_batch(anthropic))
+            newest = await newest_batch(anthropic)
+            found = await ledger.record_intent(_next_number(entries), work, lineage, newest)
         # None: an execution of this run in another process was first. Look again.
         if found is not None:
             if ledger.root_id == lineage.root.id:
@@ -143,10 +144,15 @@ async def _copy(entry: Entry, ledger: Ledger, lineage: Lineage, work: Work) -> N
     # What was submitted is the other run's; what a cancellation does is for this one to say.
     copied = replace(entry.work, on_cancel=work.on_cancel, block=work.block)
     while own is None:
-        number = entries[-1].number + 1 if entries else 0
-        own = await ledger.record_intent(number, copied, lineage, intended_at=entry.intended_at)
+        own = await ledger.record_intent(
+            _next_number(entries), copied, lineage, intended_at=entry.intended_at
+        )
         entries = await ledger.entries()
     await ledger.record_batch(own, entry.batch_id)
+
+
+def _next_number(entries: Sequence[Entry]) -> int:
+    return entries[-1].number + 1 if entries else 0
 
 
 def _check_same(entry: Entry, work: Work) -> None:
