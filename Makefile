@@ -48,8 +48,8 @@ bench: install ## one job through the SDK's loop, our client and our flow, side 
 	$(BIN)/python -m benchmarks.direct_call
 
 lock: ## compile requirements.txt anew (needs uv)
-	uv pip compile --universal --python-version 3.11 --group dev pyproject.toml --generate-hashes \
-	  --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
+	uv pip compile --universal --python-version 3.11 --group dev --all-extras pyproject.toml \
+	  --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
 	  --upgrade --quiet --output-file requirements.txt
 
 clean: ## remove what the other targets made
