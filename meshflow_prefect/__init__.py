@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         SubmissionRefusedError,
         SubmissionUnknownError,
     )
-    from meshflow_prefect.flows import batch_agent_tasks, cancel_batches
+    from meshflow_prefect.flows import batch_agent_tasks, batch_requests, cancel_batches
     from meshflow_prefect.models import BatchJob, BatchRequest, BatchResult, Collected
     from meshflow_prefect.pricing import set_price, total_cost
     from meshflow_prefect.tasks import cancel_batch, collect_results, poll_batch, submit_batch
@@ -55,6 +55,7 @@ __all__ = [
     "SubmissionRefusedError",
     "SubmissionUnknownError",
     "batch_agent_tasks",
+    "batch_requests",
     "cancel_batch",
     "cancel_batches",
     "collect_results",

@@ -175,12 +175,13 @@ class AnthropicBatchClient:
         async def rest(wake: datetime, _why: str) -> None:
             await asyncio.sleep((wake - datetime.now(UTC)).total_seconds())
 
-        return await poll_until_ended(
-            lambda: self.status(batch_id),
+        (job,) = await poll_until_ended(
+            [lambda: self.status(batch_id)],
             rest=rest,
             next_look=lambda _found: datetime.now(UTC) + timedelta(seconds=poll_interval),
             deadline=lambda _found: ends,
         )
+        return job
 
     async def run(
         self,

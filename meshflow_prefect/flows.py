@@ -3,32 +3,30 @@
 # No `from __future__ import annotations` here: `flow.serve` sends flows to processes by value, and
 # annotations that are texts cannot be looked up there.
 
+import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Annotated, Any, cast
 from uuid import UUID
 
-from prefect import flow, get_client
+from prefect import flow
 from prefect.logging import get_run_logger
-from prefect.runtime import flow_run
 from pydantic import SecretStr, SkipValidation
 
-from meshflow_prefect.attempts import merge, worth_another_try
 from meshflow_prefect.cancellation import RUN_RESOURCE, batches_to_cancel
-from meshflow_prefect.chunking import make_chunk, task_ids
+from meshflow_prefect.chunking import make_chunks, task_ids
 from meshflow_prefect.credentials import AnthropicCredentials
 from meshflow_prefect.errors import InvalidRequestError
-from meshflow_prefect.failures import OnFailure, check_failures, check_policy
+from meshflow_prefect.failures import OnFailure, check_failures
 from meshflow_prefect.flow_type import batch_flow
+from meshflow_prefect.jobs import Job, collect_existing, named_after
 from meshflow_prefect.keys import usable_credentials
 from meshflow_prefect.ledger import OnCancel
-from meshflow_prefect.ledgers import entry_of_batch, entry_of_part
 from meshflow_prefect.models import DEFAULT_MODEL, BatchRequest, BatchResult
 from meshflow_prefect.params import MessageParams
-from meshflow_prefect.polling import check_schedule
+from meshflow_prefect.queueing import MAX_IN_QUEUE
 from meshflow_prefect.reporting import log_outcome
-from meshflow_prefect.results import in_order_of_ids
-from meshflow_prefect.tasks import cancel_batch, collect_results, poll_batch, submit_batch
+from meshflow_prefect.tasks import cancel_batch
+from meshflow_prefect.terms import Terms
 
 
 @batch_flow(name="batch-agent-tasks", persist_result=True)
@@ -52,8 +50,11 @@ async def batch_agent_tasks(
     job_key: str = "",
     batch_ids: Sequence[str] | None = None,
     if_unknown: str = "stop",
+    max_requests_in_queue: int = MAX_IN_QUEUE,
 ) -> list[BatchResult]:
-    """Run each task as one request of a single batch, at half price, within 24 hours.
+    """Run each task as one request of a batch, at half price, within 24 hours.
+
+    More tasks than one batch holds (100,000, or 256 MB) go into several.
 
     In a deployed run (as the root, or as a subflow of any flow that is deployed) the process ends
     while Anthropic works, and the orchestrator starts the run again. Elsewhere it waits in the
@@ -61,7 +62,7 @@ async def batch_agent_tasks(
     storage, a lost answer), the batch that is already paid for is found again and collected.
 
     Args:
-        tasks: The prompts, at least one and at most 100,000 of 256 MB together.
+        tasks: The prompts, at least one.
         agent_model: The model that answers.
         system_prompt: The system prompt of every request; may be empty.
         max_tokens: The most tokens that each reply may have.
@@ -86,6 +87,8 @@ async def batch_agent_tasks(
             of `tasks`. Cancelling the run leaves them alone.
         if_unknown: What to do where the answer to a create call was lost and it cannot be known
             whether there is a batch: `stop` raises, `submit` sends again, a batch id adopts it.
+        max_requests_in_queue: How many requests of the job may wait at Anthropic at once. What
+            does not fit is submitted when earlier batches have ended.
 
     Returns:
         Exactly one result for each task, in the order of `tasks`. A request that failed is a
@@ -102,72 +105,103 @@ async def batch_agent_tasks(
         BatchNotFoundError: the batch was deleted, or one of `batch_ids` does not exist.
         BatchFailedError: more requests failed than `failure_threshold` allows.
     """
-    check_schedule(poll_interval, wait_fraction, timeout)
-    check_policy(on_failure, failure_threshold, max_attempts)
-    key = await usable_credentials(api_key, credentials)
-    wait = {"poll_interval": poll_interval, "wait_fraction": wait_fraction, "timeout": timeout}
+    terms = Terms(
+        key=await usable_credentials(api_key, credentials),
+        poll_interval=poll_interval,
+        wait_fraction=wait_fraction,
+        timeout=timeout,
+        max_attempts=max_attempts,
+        on_failure=on_failure,
+        failure_threshold=failure_threshold,
+        on_cancel=on_cancel,
+        job_key=job_key,
+        if_unknown=if_unknown,
+        max_requests_in_queue=max_requests_in_queue,
+    )
     if batch_ids is not None:
-        made, results = await _collected(_checked_ids(batch_ids, tasks), key, wait)
-    else:
-        requests = _requests(
-            tasks,
-            agent_model,
-            job_key,
-            system_prompt=system_prompt,
-            max_tokens=max_tokens,
-            params=params or {},
-        )
-        terms = {"job_key": job_key, "on_cancel": on_cancel, "if_unknown": if_unknown}
-        made, results = await _attempted(requests, max_attempts, key, terms, wait)
-    log_outcome(get_run_logger(), made, results)
-    check_failures(results, batch_ids=made, on_failure=on_failure, threshold=failure_threshold)
+        made = _checked_ids(batch_ids, tasks)
+        return _judged(made, await collect_existing(made, terms), terms)
+    requests = _requests(tasks, agent_model, system_prompt, max_tokens, params or {})
+    # In a thread: what takes seconds must not stop the other jobs of the event loop.
+    chunks = await asyncio.to_thread(make_chunks, requests)
+    chunks = await asyncio.to_thread(named_after, chunks, job_key)
+    job = Job(requests, chunks, terms, names_itself=True)
+    results = await job.run()
+    return _judged(job.batch_ids, results, terms)
+
+
+@batch_flow(name="batch-requests", persist_result=True)
+async def batch_requests(
+    requests: Annotated[Sequence[BatchRequest], SkipValidation],
+    *,
+    credentials: AnthropicCredentials | str | None = None,
+    poll_interval: float = 30.0,
+    wait_fraction: float = 0.25,
+    timeout: float | None = None,
+    max_attempts: int = 2,
+    on_failure: OnFailure = "return",
+    failure_threshold: float = 0.0,
+    on_cancel: OnCancel = "cancel_batches",
+    job_key: str = "",
+    if_unknown: str = "stop",
+    max_requests_in_queue: int = MAX_IN_QUEUE,
+) -> list[BatchResult]:
+    """Run requests of any kind (several models, whole conversations, tools) as one job.
+
+    The general form of `batch_agent_tasks`, for a call from a flow of your own: it waits, suspends
+    and recovers in the same way, takes the same keywords, and raises the same errors.
+
+    Args:
+        requests: At least one, of any number; more than one batch holds go into several. Their
+            custom ids must be unique, and the same at every replay: a row number, not a random
+            one.
+        credentials: See `batch_agent_tasks`, as for all that follow.
+        poll_interval: Seconds.
+        wait_fraction: Of the time already waited.
+        timeout: Seconds, from the creation of each batch.
+        max_attempts: In how many batches a request may be sent.
+        on_failure: `return` or `raise`.
+        failure_threshold: The share of requests that may fail.
+        on_cancel: `cancel_batches` or `keep`.
+        job_key: Names the job across runs.
+        if_unknown: `stop`, `submit`, or the id of a batch.
+        max_requests_in_queue: How many requests may wait at Anthropic at once.
+
+    Returns:
+        Exactly one result for each request, in the order of `requests`.
+    """
+    terms = Terms(
+        key=await usable_credentials("", credentials),
+        poll_interval=poll_interval,
+        wait_fraction=wait_fraction,
+        timeout=timeout,
+        max_attempts=max_attempts,
+        on_failure=on_failure,
+        failure_threshold=failure_threshold,
+        on_cancel=on_cancel,
+        job_key=job_key,
+        if_unknown=if_unknown,
+        max_requests_in_queue=max_requests_in_queue,
+    )
+    requests = list(requests)
+    chunks = await asyncio.to_thread(make_chunks, requests)
+    job = Job(requests, chunks, terms, names_itself=False)
+    results = await job.run()
+    return _judged(job.batch_ids, results, terms)
+
+
+def _judged(
+    batch_ids: Sequence[str], results: list[BatchResult], terms: Terms
+) -> list[BatchResult]:
+    """Say what came out, and return it, unless more has failed than the terms allow."""
+    log_outcome(get_run_logger(), batch_ids, results)
+    check_failures(
+        results,
+        batch_ids=batch_ids,
+        on_failure=terms.on_failure,
+        threshold=terms.failure_threshold,
+    )
     return results
-
-
-async def _attempted(
-    requests: Sequence[BatchRequest],
-    max_attempts: int,
-    key: AnthropicCredentials,
-    terms: Mapping[str, Any],
-    wait: Mapping[str, Any],
-) -> tuple[list[str], list[BatchResult]]:
-    """Submit, wait and collect; then the same with the requests that are worth another try."""
-    first = await submit_batch(requests, credentials=key, part="attempt-1", **terms)
-    await poll_batch(first, credentials=key, **wait)
-    # A redeploy may have changed the requests: the ids are those of what was submitted.
-    ids = await _submitted_ids(first, len(requests), terms["job_key"])
-    changed = ids != [request.custom_id for request in requests]
-    requests = [replace(each, custom_id=i) for each, i in zip(requests, ids, strict=True)]
-    results = await collect_results(first, requests, credentials=key)
-    batch_ids = [first]
-    while len(batch_ids) < max_attempts:
-        # Named after the first batch: of several jobs in one flow, each finds its own again.
-        part = f"attempt-{len(batch_ids) + 1}-of-{first}"
-        batch_id = await _submitted(part, terms["job_key"])
-        if not batch_id:
-            pending = [
-                r for r, result in zip(requests, results, strict=True) if worth_another_try(result)
-            ]
-            if not pending or changed:
-                break  # what is sent again is what was sent, not what a redeploy has made of it
-            batch_id = await submit_batch(pending, credentials=key, part=part, **terms)
-        batch_ids.append(batch_id)
-        await poll_batch(batch_id, credentials=key, **wait)
-        # Without ids: where rows of the first batch were damaged, a replay may see more or fewer
-        # of them as failed than were sent again. What was sent again is what has rows here.
-        results = merge(results, await collect_results(batch_id, credentials=key))
-    return batch_ids, results
-
-
-async def _collected(
-    batch_ids: Sequence[str], key: AnthropicCredentials, wait: Mapping[str, Any]
-) -> tuple[list[str], list[BatchResult]]:
-    """Wait for batches that were created elsewhere, and collect them in turn."""
-    rows: list[BatchResult] = []
-    for batch_id in batch_ids:
-        await poll_batch(batch_id, credentials=key, **wait)
-        rows += in_order_of_ids(await collect_results(batch_id, credentials=key))
-    return list(batch_ids), rows
 
 
 @flow(name="cancel-batches", flow_run_name="cancel the batches of {flow_run_id}")
@@ -192,12 +226,13 @@ async def cancel_batches(flow_run_id: str) -> list[str]:
 
 
 def _requests(
-    tasks: Sequence[str], model: str, job_key: str, *, params: Mapping[str, Any], **fields: Any
+    tasks: Sequence[str], model: str, system: str, max_tokens: int, params: Mapping[str, Any]
 ) -> list[BatchRequest]:
+    """Return a request for each task, under ids that are as long as those they get in the end."""
     if isinstance(tasks, str | Mapping):
         raise InvalidRequestError(f"tasks: expected a list of texts, got a {type(tasks).__name__}.")
-    if fields["max_tokens"] < 1:
-        raise InvalidRequestError(f"max_tokens: must be at least 1, got {fields['max_tokens']}.")
+    if max_tokens < 1:
+        raise InvalidRequestError(f"max_tokens: must be at least 1, got {max_tokens}.")
     tasks = list(tasks)
     if not tasks:
         raise InvalidRequestError("tasks: the list is empty; there is nothing to submit.")
@@ -205,19 +240,11 @@ def _requests(
         if not isinstance(task, str) or not task.strip():
             got = repr(task) if isinstance(task, str) else type(task).__name__
             raise InvalidRequestError(f"tasks[{position}]: expected a non-empty text, got {got}.")
-    system = fields.pop("system_prompt")
-
-    def numbered(ids: Sequence[str]) -> list[BatchRequest]:
-        return [
-            BatchRequest(
-                custom_id, task, model, system, params=cast("MessageParams", params), **fields
-            )
-            for custom_id, task in zip(ids, tasks, strict=True)
-        ]
-
-    # The ids come from the content, which is known only once there are requests.
-    draft = make_chunk(numbered(task_ids("", len(tasks))))
-    return numbered(_ids(draft.digest, len(tasks), job_key))
+    more = cast("MessageParams", params)
+    return [
+        BatchRequest(custom_id, task, model, system, max_tokens, params=more)
+        for custom_id, task in zip(task_ids("", len(tasks)), tasks, strict=True)
+    ]
 
 
 def _checked_ids(batch_ids: Sequence[str], tasks: Sequence[str]) -> Sequence[str]:
@@ -230,24 +257,3 @@ def _checked_ids(batch_ids: Sequence[str], tasks: Sequence[str]) -> Sequence[str
     if len(set(batch_ids)) < len(batch_ids):
         raise InvalidRequestError("batch_ids: an id occurs twice.")
     return batch_ids
-
-
-async def _submitted(part: str, job_key: str) -> str:
-    """Return the batch that this run has submitted as a part of its job, or empty."""
-    async with get_client() as prefect:
-        entry = await entry_of_part(prefect, job_key, part)
-    return "" if entry is None else entry.batch_id
-
-
-async def _submitted_ids(batch_id: str, count: int, job_key: str) -> list[str]:
-    """Return the custom ids under which a batch of this run was submitted."""
-    async with get_client() as prefect:
-        entry = await entry_of_batch(prefect, batch_id)
-    assert entry is not None  # noqa: S101  (submit_batch has recorded it)
-    return _ids(entry.work.digest, count, job_key)
-
-
-def _ids(digest: str, count: int, job_key: str) -> list[str]:
-    """Return the ids of a job: of its key or root run, and its content, as a replay has them."""
-    job = f"key {job_key}" if job_key else str(flow_run.root_flow_run_id)
-    return task_ids(f"{job}:{digest}", count)

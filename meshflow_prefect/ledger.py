@@ -47,6 +47,8 @@ class Work:
     job_key: str = ""
     """The user's name for the job, under which other runs find it."""
     on_cancel: OnCancel = "cancel_batches"
+    job_digest: str = ""
+    """Digest of the content of the whole job, where this is one of several chunks of it."""
     block: str = ""
     """Name of the AnthropicCredentials block that was used; empty for the environment's key."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TypeAlias
 
@@ -15,6 +15,9 @@ from meshflow_prefect.models import RESULTS_KEPT, BatchJob
 
 Found: TypeAlias = BatchJob | ApiUnavailableError
 """What one look gave: the batch as it is, or that Anthropic could not be asked."""
+
+Look: TypeAlias = Callable[[], Awaitable[BatchJob]]
+"""Asks for a batch as it is now; raises `ApiUnavailableError` where asking later may work."""
 
 Rest: TypeAlias = Callable[[datetime, str], Awaitable[None]]
 """Waits until a time; told why, for people."""
@@ -50,31 +53,35 @@ def next_check(
 
 
 async def poll_until_ended(
-    look: Callable[[], Awaitable[BatchJob]],
+    looks: Sequence[Look],
     *,
     rest: Rest,
     next_look: Callable[[Found], datetime],
     deadline: Callable[[Found], datetime | None],
-) -> BatchJob:
-    """Look until the batch has ended, and return it; `rest` between two looks.
+) -> list[BatchJob]:
+    """Look at batches until one has ended at least, and return those; `rest` between two rounds.
 
-    Faults that pass (`ApiUnavailableError`) do not end the wait. When a look finds the batch not
-    ended after `deadline`, raises `BatchWaitTimeoutError`, without cancelling anything.
+    Faults that pass (`ApiUnavailableError`) do not end the wait. When a look finds a batch not
+    ended after its `deadline`, raises `BatchWaitTimeoutError`, without cancelling anything.
     """
     while True:
-        found: Found
-        try:
-            found = await look()
-        except ApiUnavailableError as error:
-            found = error
-        if isinstance(found, BatchJob) and found.is_complete:
-            return found
-        wake, ends = next_look(found), deadline(found)
-        if ends is not None:
-            if datetime.now(UTC) >= ends:
-                raise _timed_out(found, ends)
-            wake = min(wake, ends)
-        await rest(wake, describe(found))
+        found = [await _found(look) for look in looks]
+        if ended := [each for each in found if isinstance(each, BatchJob) and each.is_complete]:
+            return ended
+        wakes = []
+        for each in found:
+            wake, ends = next_look(each), deadline(each)
+            if ends is not None and datetime.now(UTC) >= ends:
+                raise _timed_out(each, ends)
+            wakes.append(wake if ends is None else min(wake, ends))
+        await rest(min(wakes), describe(*found))
+
+
+async def _found(look: Look) -> Found:
+    try:
+        return await look()
+    except ApiUnavailableError as error:
+        return error
 
 
 def check_schedule(
@@ -97,12 +104,17 @@ def check_schedule(
         )
 
 
-def describe(found: Found) -> str:
-    """Return what a look gave, in words."""
-    if isinstance(found, ApiUnavailableError):
-        return f"could not ask: {str(found).rstrip('.')}"
-    noun = "request" if found.total == 1 else "requests"
-    return f"{found.batch_id} is {found.status.replace('_', ' ')} ({found.total:,} {noun})"
+def describe(*found: Found) -> str:
+    """Return what a look at batches gave, in words."""
+    for each in found:
+        if isinstance(each, ApiUnavailableError):
+            return f"could not ask: {str(each).rstrip('.')}"
+    jobs = [each for each in found if isinstance(each, BatchJob)]
+    requests = sum(job.total for job in jobs)
+    noun = "request" if requests == 1 else "requests"
+    what = f"{jobs[0].batch_id} is" if len(jobs) == 1 else f"{len(jobs)} batches are"
+    status = jobs[0].status.replace("_", " ") if len(jobs) == 1 else "in progress"
+    return f"{what} {status} ({requests:,} {noun})"
 
 
 def _timed_out(found: Found, ends: datetime) -> BatchWaitTimeoutError:

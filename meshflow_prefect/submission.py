@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from meshflow_prefect.activity import busy
-from meshflow_prefect.chunking import ids_digest
 from meshflow_prefect.errors import InvalidRequestError, SubmissionUnknownError
 from meshflow_prefect.job_keys import check_content, hold
 from meshflow_prefect.ledger import Entry, Ledger, Work
@@ -34,8 +33,7 @@ _claiming = AnyLoopLock()
 
 def work_of(chunk: Chunk, **terms: Any) -> Work:
     """Return what the ledger records of a chunk that is about to be sent on these terms."""
-    ids = ids_digest(chunk.custom_ids)
-    return Work(digest=chunk.digest, ids_digest=ids, requests=len(chunk.items), **terms)
+    return Work(digest=chunk.digest, ids_digest=chunk.ids_digest, requests=chunk.requests, **terms)
 
 
 async def submit_once(

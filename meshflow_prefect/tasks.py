@@ -24,8 +24,9 @@ from prefect.logging import get_run_logger
 from prefect.runtime import task_run
 from prefect.tasks import Task, exponential_backoff
 from prefect.transactions import get_transaction
+from prefect.utilities.annotations import quote
 
-from meshflow_prefect.chunking import make_chunk
+from meshflow_prefect.chunking import Chunk, make_chunk
 from meshflow_prefect.credentials import AnthropicCredentials
 from meshflow_prefect.errors import (
     ApiUnavailableError,
@@ -46,13 +47,9 @@ async def _may_retry_reading(_task: Task[..., Any], _run: TaskRun, state: State[
     return isinstance(await state.aresult(raise_on_failure=False), ApiUnavailableError)
 
 
-def _submit_name() -> str:
-    return f"submit {counted(len(task_run.parameters['requests']), 'request')}"
-
-
 @task(
     name="submit-batch",
-    task_run_name=_submit_name,
+    task_run_name=lambda: f"submit {counted(len(task_run.parameters['requests']), 'request')}",
     # The ledger remembers what was submitted. A cached result would not survive a redeploy or a
     # lost result storage, and would merge two submissions of equal content.
     cache_policy=NO_CACHE,
@@ -96,11 +93,42 @@ async def submit_batch(
             waited out, and the run is suspended where that takes more than a minute.
         SubmissionUnknownError: the answer was lost, and which batch is its cannot be known.
     """
-    chunk = make_chunk(requests)
-    key = credentials or AnthropicCredentials()
-    work = work_of(
-        chunk, part=part, job_key=job_key, on_cancel=on_cancel, block=key.stored_name or ""
+    return await _submitted(
+        make_chunk(requests),
+        credentials,
+        if_unknown,
+        part=part,
+        job_key=job_key,
+        on_cancel=on_cancel,
     )
+
+
+@task(
+    name="submit-batch",
+    cache_policy=NO_CACHE,
+    retries=0,
+)
+async def submit_chunk(
+    chunk: Chunk,
+    *,
+    credentials: AnthropicCredentials | None = None,
+    part: str = "",
+    on_cancel: OnCancel = "cancel_batches",
+    if_unknown: str = "stop",
+    **terms: Any,
+) -> str:
+    """Do as `submit_batch` does, for requests that are checked and serialised already.
+
+    `terms` are what else the ledger keeps of the submission; see `Work`.
+    """
+    return await _submitted(chunk, credentials, if_unknown, part=part, on_cancel=on_cancel, **terms)
+
+
+async def _submitted(
+    chunk: Chunk, credentials: AnthropicCredentials | None, if_unknown: str, **terms: Any
+) -> str:
+    key = credentials or AnthropicCredentials()
+    work = work_of(chunk, block=key.stored_name or "", **terms)
     async with key.get_client() as anthropic:
         return await submit_once(chunk, work, anthropic, if_unknown=if_unknown)
 
@@ -139,13 +167,46 @@ async def poll_batch(
         CredentialsError: there is no key, or it was refused.
         RunCancelledError: the run was cancelled while it slept in its process.
     """
+    (job,) = await _ended([batch_id], credentials, poll_interval, wait_fraction, timeout)
+    return job
+
+
+@task(
+    name="poll-batches",
+    task_run_name=lambda: f"poll {len(task_run.parameters['batch_ids'])} batches",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    retries=0,
+)
+async def poll_batches(
+    batch_ids: Sequence[str],
+    *,
+    credentials: AnthropicCredentials | None = None,
+    poll_interval: float = 30.0,
+    wait_fraction: float = 0.25,
+    timeout: float | None = None,
+) -> list[BatchJob]:
+    """Wait until at least one of the batches has ended, and return those that have.
+
+    Waits, suspends, times out and raises as `poll_batch` does; `timeout` counts for each batch.
+    """
+    return await _ended(batch_ids, credentials, poll_interval, wait_fraction, timeout)
+
+
+async def _ended(
+    batch_ids: Sequence[str],
+    credentials: AnthropicCredentials | None,
+    poll_interval: float,
+    wait_fraction: float,
+    timeout: float | None,
+) -> list[BatchJob]:
     async with (
         (credentials or AnthropicCredentials()).get_client() as anthropic,
         resting() as rest,
     ):
         try:
             return await wait_until_ended(
-                batch_id,
+                batch_ids,
                 anthropic,
                 rest,
                 poll_interval=poll_interval,
@@ -153,15 +214,18 @@ async def poll_batch(
                 timeout=timeout,
             )
         except RunCancelledError:
-            entry = await entry_of_batch(rest.prefect, batch_id)
-            if entry is not None and entry.work.on_cancel == "cancel_batches":
-                await anthropic.cancel(batch_id)
+            for batch_id in batch_ids:
+                entry = await entry_of_batch(rest.prefect, batch_id)
+                if entry is not None and entry.work.on_cancel == "cancel_batches":
+                    await anthropic.cancel(batch_id)
             raise
 
 
 def _results_key(_context: TaskRunContext, parameters: dict[str, Any]) -> str | None:
     # The results of an ended batch never change, so the batch and the order asked for are the key.
     requests = parameters["requests"]
+    if isinstance(requests, quote):
+        requests = requests.unquote()
     if requests is not None and not isinstance(requests, Sequence):
         return None  # an iterator that was read here would be empty in the task
     ids = _custom_ids(requests)

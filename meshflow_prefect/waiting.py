@@ -40,37 +40,27 @@ _GIVES_UP = timedelta(days=2)
 
 
 async def wait_until_ended(
-    batch_id: str,
+    batch_ids: Sequence[str],
     anthropic: AnthropicBatchClient,
     rest: Resting,
     *,
     poll_interval: float,
     wait_fraction: float,
     timeout: float | None,
-) -> BatchJob:
-    """Return the batch once it has ended; `rest` between two looks.
+) -> list[BatchJob]:
+    """Return those of the batches that have ended, one at least; `rest` between two rounds.
 
     Where the run is suspended this call does not return, and is made again when it is resumed.
-    `timeout` counts seconds of wall-clock time from the creation of the batch.
+    `timeout` counts seconds of wall-clock time from the creation of each batch.
     """
     check_schedule(poll_interval, wait_fraction, timeout)
-    submitted = datetime.now(UTC)
-
-    async def submitted_at() -> datetime | None:
-        entry = await entry_of_batch(rest.prefect, batch_id)
-        return None if entry is None else entry.submitted_at
-
-    async def look() -> BatchJob:
-        nonlocal submitted
-        try:
-            with busy():
-                return await look_at(batch_id, anthropic, submitted_at)
-        except ApiUnavailableError:
-            submitted = await submitted_at() or submitted
-            raise
+    looks = {batch_id: _Look(batch_id, anthropic, rest) for batch_id in batch_ids}
+    began = datetime.now(UTC)
 
     def since(found: Found) -> datetime:
-        return found.created_at if isinstance(found, BatchJob) else submitted
+        if isinstance(found, BatchJob):
+            return found.created_at
+        return looks[found.batch_id].submitted or began
 
     def next_look(found: Found) -> datetime:
         # A look in a process that is there anyway costs nothing: no reason to be late.
@@ -82,7 +72,33 @@ async def wait_until_ended(
     def deadline(found: Found) -> datetime | None:
         return None if timeout is None else since(found) + timedelta(seconds=timeout)
 
-    return await poll_until_ended(look, rest=rest.until, next_look=next_look, deadline=deadline)
+    return await poll_until_ended(
+        list(looks.values()), rest=rest.until, next_look=next_look, deadline=deadline
+    )
+
+
+class _Look:
+    """Looks at one batch."""
+
+    def __init__(self, batch_id: str, anthropic: AnthropicBatchClient, rest: Resting) -> None:
+        self._batch_id, self._anthropic, self._rest = batch_id, anthropic, rest
+        self.submitted: datetime | None = None
+        """When this run submitted it, once that had to be known."""
+
+    async def __call__(self) -> BatchJob:
+        try:
+            with busy():
+                return await look_at(self._batch_id, self._anthropic, self._submitted_at)
+        except ApiUnavailableError as error:
+            await self._submitted_at()
+            raise ApiUnavailableError(
+                error.message, **error.details | {"batch_id": self._batch_id}
+            ) from None
+
+    async def _submitted_at(self) -> datetime | None:
+        entry = await entry_of_batch(self._rest.prefect, self._batch_id)
+        self.submitted = None if entry is None else entry.submitted_at
+        return self.submitted
 
 
 async def collect_patiently(
