@@ -40,6 +40,18 @@ class BatchTooLargeError(InvalidRequestError):
     """More requests or more bytes than one batch holds; nothing was submitted."""
 
 
+class TemplateError(InvalidRequestError):
+    """A row lacks the column that a template asks for; `column` holds its name."""
+
+
+class SourceError(MeshflowError):
+    """The input is not there, or cannot be read as a whole; nothing is wrong with one row only."""
+
+
+class DestinationError(MeshflowError):
+    """The output cannot be written there, or something is there already."""
+
+
 class CredentialsError(MeshflowError):
     """The key is missing, refused, or given in a place where it would be stored in clear."""
 

@@ -1,0 +1,58 @@
+"""A path or a URL → the filesystem that holds it, and the words for what goes wrong there."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from fsspec.core import url_to_fs  # type: ignore[import-untyped]
+from fsspec.implementations.local import LocalFileSystem  # type: ignore[import-untyped]
+
+from meshflow_prefect.errors import MeshflowError
+
+_PASSWORD = re.compile(r"(://[^/@:]*):[^/@]*@")
+
+
+def open_filesystem(
+    url: str | os.PathLike[str],
+    storage_options: Mapping[str, Any] | None,
+    failure: type[MeshflowError],
+) -> tuple[Any, str]:
+    """Return the fsspec filesystem of a path or URL, and the path in it.
+
+    Raises `failure` for a protocol that is not known or whose driver is not installed.
+    """
+    try:
+        filesystem, path = url_to_fs(os.fspath(url), **(storage_options or {}))
+    except ImportError as error:
+        raise failure(f"{shown(url)!r}: {error}, with pip.", url=shown(url)) from error
+    except ValueError as error:
+        raise failure(f"{shown(url)!r}: {error}.", url=shown(url)) from error
+    return filesystem, path
+
+
+def is_local(filesystem: Any) -> bool:
+    """Whether the paths of a filesystem are paths of this machine."""
+    return isinstance(filesystem, LocalFileSystem)
+
+
+def shown(url: str | os.PathLike[str]) -> str:
+    """Return a path or URL as it may be shown: without a password or a signature."""
+    text = _PASSWORD.sub(r"\1:***@", os.fspath(url))
+    for local in ("file://", "local://"):
+        text = text.removeprefix(local)
+    return text.partition("?")[0] if text.startswith(("http://", "https://")) else text
+
+
+@contextmanager
+def explained(failure: type[MeshflowError], name: str, what: str) -> Iterator[None]:
+    """Turn the errors of a filesystem into ours: `'name': what: reason`."""
+    try:
+        yield
+    except OSError as error:
+        # fsspec's drivers raise them with a sentence, the operating system with a number.
+        reason = error.strerror or str(error) or type(error).__name__
+        raise failure(f"{name!r}: {what}: {reason}.", url=name) from error

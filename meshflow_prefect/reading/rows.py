@@ -1,0 +1,52 @@
+"""What reading brings: the files of a source, and the rows in them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+Kind: TypeAlias = Literal["jsonl", "csv", "parquet"]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """One file of a source, as it was when the source was opened."""
+
+    path: str
+    """Its path in its filesystem."""
+    name: str
+    """The file as the user would name it; a URL for remote ones, without passwords."""
+    relative: str
+    """Its path in the source's folder, or its bare name: the same wherever the folder is."""
+    kind: Kind
+    ending: str
+    """What its kind was told by, such as `.tsv`; lower case, without that of the compression."""
+    compression: str | None
+    """fsspec's name of the compression around it, such as `gzip`; None without one."""
+    size: int | None
+    """In bytes, as stored. None where the server does not say."""
+    version: str
+    """Changes when the file does: its ETag, the time of its modification, or whatever there is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of the input, or why it cannot be read."""
+
+    number: int
+    """Counted from 0 over all files of the source; rows with a problem count too."""
+    file: str
+    """The name of the row's file, as in `SourceFile.name`."""
+    line: int
+    """The line of the file on which the row starts; for Parquet the row of the file. From 1."""
+    values: Mapping[str, Any]
+    """Columns by name, as JSON values; empty when there is a problem."""
+    problem: str = ""
+    """Why the row cannot be read; empty when it can."""
+
+    @property
+    def place(self) -> str:
+        """Where the row is: `reviews.jsonl, line 12`."""
+        unit = "row" if self.file.lower().endswith((".parquet", ".pq")) else "line"
+        return f"{self.file}, {unit} {self.line}"
