@@ -1,0 +1,72 @@
+"""What a spool holds: the chunks of a job, and where the result of each input row will be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import orjson
+
+ColumnType: TypeAlias = Literal["string", "int64", "double", "bool", "json"]
+
+NOT_SENT = -1
+"""Stands for the chunk of a row that is no request: its problem stands in place of the position."""
+
+_FILE = "plan.json"
+
+
+@dataclass(frozen=True)
+class ChunkPlan:
+    """One chunk: what goes into one batch."""
+
+    requests: int
+    size: int
+    """Of the body of its create call, in bytes."""
+    digest: str
+    ids_digest: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What was made of a source. Written when the spool is whole."""
+
+    fingerprint: str
+    """Of the source's files, when they were read."""
+    digest: str
+    """Of all requests, and of which row each belongs to."""
+    rows: int
+    bad_rows: int
+    """Rows that could not be made requests of, and are told so in the output."""
+    duplicates: int
+    """Rows whose request is the same as an earlier row's, and is sent once."""
+    chunks: tuple[ChunkPlan, ...]
+    columns: Mapping[str, ColumnType]
+    """The input's columns that go into the output, under their names there."""
+
+    @property
+    def requests(self) -> int:
+        """How many requests are sent."""
+        return sum(chunk.requests for chunk in self.chunks)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all create calls together."""
+        return sum(chunk.size for chunk in self.chunks)
+
+    def write(self, directory: Path) -> None:
+        """Write the plan, which says that the spool is whole."""
+        part = directory / f"{_FILE}.part"
+        part.write_bytes(orjson.dumps(asdict(self)))
+        part.replace(directory / _FILE)
+
+    @classmethod
+    def read(cls, directory: Path) -> Plan | None:
+        """Return the plan of a whole spool, or None."""
+        try:
+            stored: dict[str, Any] = orjson.loads((directory / _FILE).read_bytes())
+        except FileNotFoundError:
+            return None
+        chunks = tuple(ChunkPlan(**chunk) for chunk in stored.pop("chunks"))
+        return cls(chunks=chunks, **stored)

@@ -1,0 +1,198 @@
+"""How a row of the source becomes a request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias, cast
+
+import orjson
+
+from meshflow_prefect.errors import InvalidRequestError
+from meshflow_prefect.models import CUSTOM_ID_PATTERN, DEFAULT_MODEL, BatchRequest
+from meshflow_prefect.params import OWN_FIELDS, MessageParams
+from meshflow_prefect.templates import Template
+
+_PROMPT, _SYSTEM = "\0prompt\0", "\0system\0"
+"""Stand for what a row fills in, in the serialised parameters."""
+
+_NAME = "row"
+"""What a request is called while it is checked; the error's own words name the row."""
+
+_READY_MADE = {"custom_id", "params"}
+
+Render: TypeAlias = Callable[[Mapping[str, Any]], bytes]
+
+
+@dataclass(frozen=True)
+class Made:
+    """The request of one row."""
+
+    row_id: str | None
+    """What the row is called in the output; None: its number."""
+    custom_id: str | None
+    """What the request must be called at Anthropic; None: what the job calls it."""
+    params: bytes
+    """The request's parameters, as JSON."""
+
+
+@dataclass(kw_only=True)
+class Recipe:
+    """What is asked of each row.
+
+    A row that holds `custom_id` and `params` is a request already, in Anthropic's own format, and
+    passes as it is. Else the prompt's columns are filled in; without a prompt, the row's own
+    `messages`, `params` or `prompt` are the request. Raises `InvalidRequestError` for a template
+    or parameters that are wrong whatever the row.
+    """
+
+    prompt: str | None = None
+    """A template, such as `Summarise: {text}`."""
+    system: str = ""
+    """A template too."""
+    model: str = DEFAULT_MODEL
+    max_tokens: int = 1024
+    params: Mapping[str, Any] = field(default_factory=dict)
+    """Other Messages parameters of every request."""
+    id_column: str | None = None
+    """Names the rows. None: `id` where a row has one, else the row's number."""
+
+    _system: Template = field(init=False, repr=False)
+    _from_prompt: Render | None = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Check what is the same for every row."""
+        self._system = Template(self.system)
+        self._from_prompt = self._spliced()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that every row must have, as far as they are known before it is read."""
+        prompt = () if self.prompt is None else Template(self.prompt).columns
+        named = () if self.id_column is None else (self.id_column,)
+        return tuple(dict.fromkeys((*prompt, *self._system.columns, *named)))
+
+    def make(self, values: Mapping[str, Any]) -> Made:
+        """Return the request of a row.
+
+        Raises `InvalidRequestError` (`TemplateError` for a column) with what is wrong in words.
+        """
+        if self.prompt is None and _READY_MADE <= values.keys():
+            return self._ready_made(values)
+        return Made(self._row_id(values), None, self._params(values))
+
+    def _params(self, values: Mapping[str, Any]) -> bytes:
+        if self._from_prompt is not None:
+            return self._from_prompt(values)
+        if (given := _json(values, "params")) is not None:
+            if not isinstance(given, Mapping):
+                raise InvalidRequestError("column 'params' is not an object")
+            return self._checked({**given}, values)
+        if (messages := _json(values, "messages")) is not None:
+            return self._checked({"messages": messages}, values)
+        if values.get("prompt") is not None:
+            return self._checked({"prompt": values["prompt"]}, values)
+        raise InvalidRequestError(
+            "no prompt is given, and the row has no column 'messages', 'params' or 'prompt'"
+        )
+
+    def _checked(self, given: dict[str, Any], values: Mapping[str, Any]) -> bytes:
+        """Return the row's own parameters over those of the recipe."""
+        own = {name: given.pop(name) for name in OWN_FIELDS | {"prompt"} if name in given}
+        own.setdefault("system", self._system.render(values))
+        own.setdefault("model", self.model)
+        own.setdefault("max_tokens", self.max_tokens)
+        params = cast("MessageParams", {**self.params, **given})
+        return _dumped(_request(**own, params=params).to_api_request()["params"])
+
+    def _ready_made(self, values: Mapping[str, Any]) -> Made:
+        if others := sorted(values.keys() - _READY_MADE):
+            raise InvalidRequestError(
+                f"a row with 'custom_id' and 'params' is a request and has no other columns, "
+                f"found {others[0]!r}"
+            )
+        custom_id, params = values["custom_id"], _json(values, "params")
+        if not isinstance(custom_id, str) or not CUSTOM_ID_PATTERN.fullmatch(custom_id):
+            raise InvalidRequestError(
+                f"custom_id {custom_id!r}: must be 1 to 64 characters out of a-z, A-Z, 0-9, '_' "
+                "and '-'"
+            )
+        if not isinstance(params, Mapping):
+            raise InvalidRequestError("'params' is not an object")
+        for name in ("model", "max_tokens", "messages"):
+            if name not in params:
+                raise InvalidRequestError(f"params.{name}: is missing")
+        own = {name: params[name] for name in OWN_FIELDS if name in params}
+        rest = {name: value for name, value in params.items() if name not in OWN_FIELDS}
+        _request(**own, params=cast("MessageParams", rest))
+        return Made(custom_id, custom_id, _dumped(params))
+
+    def _row_id(self, values: Mapping[str, Any]) -> str | None:
+        column = self.id_column or "id"
+        if column not in values:
+            if self.id_column is None:
+                return None
+            raise InvalidRequestError(f"column {column!r} is missing")
+        found = values[column]
+        if isinstance(found, bool) or not isinstance(found, str | int) or found == "":
+            kind = "null" if found is None else "empty" if found == "" else type(found).__name__
+            raise InvalidRequestError(
+                f"column {column!r}: expected a text or a whole number as the row's id, got {kind}"
+            )
+        return str(found)
+
+    def _spliced(self) -> Render | None:
+        """Return what fills a prompt into parameters that are checked and serialised once."""
+        if self.prompt is None:
+            _request(prompt="any", model=self.model, max_tokens=self.max_tokens, params=self.params)
+            return None
+        prompt, system = Template(self.prompt), Template(self.system)
+        request = _request(
+            prompt=_PROMPT,
+            # A system prompt without columns stands where it belongs at once.
+            system=_SYSTEM if system.columns else system.render({}),
+            model=self.model,
+            max_tokens=self.max_tokens,
+            params=self.params,
+        )
+        whole = _dumped(request.to_api_request()["params"])
+        head, rest = whole.split(orjson.dumps(_PROMPT))
+        middle, *tail = rest.split(orjson.dumps(_SYSTEM))
+
+        def render(values: Mapping[str, Any]) -> bytes:
+            text = prompt.render(values)
+            if not text.strip():
+                raise InvalidRequestError("the prompt is empty")
+            params = head + _dumped(text) + middle
+            return params + _dumped(system.render(values)) + tail[0] if tail else params
+
+        return render
+
+
+def _request(**fields: Any) -> BatchRequest:
+    """Check the fields of a request; the error does not name it: the caller knows which it is."""
+    try:
+        return BatchRequest(_NAME, **fields)
+    except InvalidRequestError as error:
+        said = error.message.removeprefix(f"Request {_NAME!r}: ").removesuffix(".")
+        raise InvalidRequestError(said, **error.details) from None
+
+
+def _json(values: Mapping[str, Any], column: str) -> Any:
+    """Return a column that holds JSON, as CSV files have it too; None where there is none."""
+    value = values.get(column)
+    if not isinstance(value, str):
+        return value
+    if not value.strip():
+        return None
+    try:
+        return orjson.loads(value)
+    except ValueError as error:
+        raise InvalidRequestError(f"column {column!r} is not JSON: {error}") from None
+
+
+def _dumped(value: Any) -> bytes:
+    try:
+        return orjson.dumps(value)
+    except TypeError as error:
+        raise InvalidRequestError(f"cannot be written as JSON: {error}") from None

@@ -1,0 +1,290 @@
+"""Source → requests on disk, one file for each chunk, which is the body of its create call.
+
+    chunk-00000.json     {"requests":[ … one request a line … ]}
+    rows.jsonl           for each input row, in order: [chunk, position, id, input columns]
+    plan.json            written last: all of it is there
+
+A row that is no request has `[-1, "what is wrong", id, input columns]`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Literal, TypeAlias
+from uuid import uuid4
+
+import orjson
+
+from meshflow_prefect.bulk.input_columns import InputColumns
+from meshflow_prefect.bulk.plan import NOT_SENT, ChunkPlan, Plan
+from meshflow_prefect.bulk.progress import Progress
+from meshflow_prefect.bulk.recipe import Recipe
+from meshflow_prefect.bulk.uniqueness import Seen
+from meshflow_prefect.chunking import (
+    HEAD,
+    SEPARATOR,
+    TAIL,
+    Filling,
+    Limits,
+    ids_digest,
+    item_of,
+)
+from meshflow_prefect.errors import BadRowsError, InvalidRequestError, SourceError
+from meshflow_prefect.sources import Row, Source
+
+OnBadRow: TypeAlias = Literal["raise", "skip"]
+
+_NAMED = 20
+"""How many bad rows an error names; reading stops there."""
+
+_BUFFER = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spooling:
+    """How a source is spooled."""
+
+    recipe: Recipe
+    suffix: str
+    """Ends the ids of the requests, and tells the job; see `chunking.task_ids`."""
+    limits: Limits
+    on_bad_row: OnBadRow = "raise"
+    deduplicate: bool = False
+    include_input: bool = False
+
+    def write(self, source: Source, directory: Path, progress: Progress) -> Plan:
+        """Read all of the source, and put the spool at `directory` when it is whole.
+
+        Raises `BadRowsError`, with file and line, where rows are no requests, unless they are
+        skipped; `SourceError` for a source without rows. Then nothing is left behind.
+        """
+        known = source.columns
+        if known is not None and (lacking := [c for c in self.recipe.columns if c not in known]):
+            raise InvalidRequestError(
+                f"{source.url!r} has no column {lacking[0]!r}. Its columns: {', '.join(known)}."
+            )
+        part = directory.with_name(f".{directory.name}.{uuid4().hex}.part")
+        part.mkdir(parents=True)
+        try:
+            with _Writer(self, part, progress) as writer:
+                for row in source.rows():
+                    writer.take(row)
+                plan = writer.plan(source)
+            plan.write(part)
+            # What an earlier attempt left there is of another reading.
+            shutil.rmtree(directory, ignore_errors=True)
+            part.replace(directory)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+        return plan
+
+
+class _Writer:
+    """One pass over the source."""
+
+    def __init__(self, how: Spooling, directory: Path, progress: Progress) -> None:
+        self._how, self._directory, self._progress = how, directory, progress
+        self._files = ExitStack()
+        self._rows: BinaryIO = self._open("rows.jsonl")
+        self._ids = self._table("ids.sqlite")
+        self._requests = self._table("requests.sqlite") if how.deduplicate else None
+        self._columns = InputColumns()
+        self._content = hashlib.sha256()
+        self._chunks: list[ChunkPlan] = []
+        self._chunk: _ChunkFile | None = None
+        self._count = self._duplicates = 0
+        self._bad: list[str] = []
+        self._bad_count = 0
+
+    def __enter__(self) -> _Writer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._files.close()
+        if self._chunk is not None:
+            self._chunk.file.close()
+        for name in ("ids.sqlite", "requests.sqlite"):
+            (self._directory / name).unlink(missing_ok=True)
+
+    def take(self, row: Row) -> None:
+        """Put one row where it belongs."""
+        self._count += 1
+        self._progress.rows_read = self._count
+        row_id: str | None = None
+        place: list[object]
+        try:
+            if row.problem:
+                raise InvalidRequestError(row.problem)
+            made = self._how.recipe.make(row.values)
+            row_id = made.row_id
+            if row_id is not None and (first := self._ids.first(row_id, (row.file, row.line))):
+                row_id = None
+                raise InvalidRequestError(f"id {made.row_id!r} was used before, at {first[0]}, line {first[1]}")
+            place = list(self._place(made.params, made.custom_id, row.number))
+        except InvalidRequestError as error:
+            self._refuse(row, error.message)
+            place = [NOT_SENT, error.message]
+        place.append(str(row.number) if row_id is None else row_id)
+        if self._how.include_input:
+            place.append(self._columns.renamed(row.values))
+        line = orjson.dumps(place)
+        self._content.update(line)
+        self._rows.write(line + b"\n")
+
+    def plan(self, source: Source) -> Plan:
+        """Return what has been written, when all rows have been taken."""
+        if self._bad:
+            self._fail()
+        if not self._count:
+            raise SourceError(f"{source.url!r} has no rows.")
+        self._close_chunk()
+        for chunk in self._chunks:
+            self._content.update(chunk.digest.encode())
+        return Plan(
+            fingerprint=source.fingerprint,
+            digest=self._content.hexdigest(),
+            rows=self._count,
+            bad_rows=self._bad_count,
+            duplicates=self._duplicates,
+            chunks=tuple(self._chunks),
+            columns=self._columns.types if self._how.include_input else {},
+        )
+
+    def _place(self, params: bytes, custom_id: str | None, number: int) -> tuple[int, int]:
+        """Return where the result of a request will be: the chunk, and the position in it."""
+        if custom_id is None:
+            custom_id = f"task-{number}-{self._how.suffix}"
+        item = item_of(custom_id, params)
+        if self._chunk is None or not self._chunk.filling.has_room(item):
+            if not Filling(self._how.limits).has_room(item):
+                raise InvalidRequestError(
+                    f"the request takes {len(item):,} bytes, and one batch holds at most "
+                    f"{self._how.limits.max_bytes:,}"
+                )
+            # Not before it is known that the request is new.
+            chunk_number, position = len(self._chunks) + (self._chunk is not None), 0
+        else:
+            chunk_number, position = len(self._chunks), self._chunk.filling.requests
+        if self._requests is not None:
+            digest = hashlib.sha256(params).digest()
+            earlier = self._requests.first(digest, (chunk_number, position))
+            if earlier is not None:
+                self._duplicates += 1
+                return int(earlier[0]), earlier[1]
+        if self._chunk is None or position == 0:
+            self._close_chunk()
+            name = f"chunk-{len(self._chunks):05d}.json"
+            self._chunk = _ChunkFile(self._directory / name, self._how.limits)
+        self._chunk.add(item, params, custom_id)
+        return chunk_number, position
+
+    def _close_chunk(self) -> None:
+        if self._chunk is not None:
+            self._chunks.append(self._chunk.close())
+            self._chunk = None
+
+    def _refuse(self, row: Row, why: str) -> None:
+        if self._how.on_bad_row == "skip":
+            self._bad_count += 1
+            self._progress.bad_rows = self._bad_count
+            return
+        self._bad.append(f"{row.place}: {why}")
+        if len(self._bad) == _NAMED:
+            self._fail()
+
+    def _fail(self) -> None:
+        more = " The rest was not read." if len(self._bad) == _NAMED else ""
+        raise BadRowsError(
+            f"{len(self._bad)} of the first {self._count:,} rows cannot be sent: "
+            + "; ".join(self._bad)
+            + f".{more} Nothing was submitted. Mend them, or keep them out of the batches with "
+            "on_bad_row='skip': then the output says of each what is wrong.",
+            rows=list(self._bad),
+        )
+
+    def _open(self, name: str) -> BinaryIO:
+        path = self._directory / name
+        return self._files.enter_context(path.open("xb", buffering=_BUFFER))
+
+    def _table(self, name: str) -> Seen:
+        seen = Seen(self._directory / name)
+        self._files.callback(seen.close)
+        return seen
+
+
+class _ChunkFile:
+    """A chunk that is being written."""
+
+    def __init__(self, path: Path, limits: Limits) -> None:
+        self.file = path.open("xb", buffering=_BUFFER)
+        self.filling = Filling(limits)
+        self._ids: list[str] = []
+        self.file.write(HEAD)
+
+    def add(self, item: bytes, params: bytes, custom_id: str) -> None:
+        self.file.write(SEPARATOR + item if self._ids else item)
+        self.filling.add(item, params)
+        self._ids.append(custom_id)
+
+    def close(self) -> ChunkPlan:
+        self.file.write(TAIL)
+        self.file.close()
+        filling = self.filling
+        return ChunkPlan(filling.requests, filling.size, filling.digest, ids_digest(self._ids))
+
+
+@dataclass(frozen=True)
+class SpooledChunk:
+    """A chunk in its file; see `chunking.Chunk`."""
+
+    path: Path
+    requests: int
+    size: int
+    digest: str
+    ids_digest: str
+
+    @property
+    def custom_ids(self) -> tuple[str, ...]:
+        """The ids of the requests, in their order; read from the file."""
+        start = len(item_of("", b"")) - len(b'","params":}')
+        return tuple(line[start : line.index(b'"', start)].decode() for line in self.items())
+
+    def body(self) -> Iterator[bytes]:
+        """Yield the body of the create call in blocks."""
+        with self.path.open("rb", buffering=0) as file:
+            while block := file.read(_BUFFER):
+                yield block
+
+    def items(self) -> Iterator[bytes]:
+        """Yield each request, in order, as it stands in the body."""
+        with self.path.open("rb") as file:
+            file.seek(len(HEAD))
+            for _ in range(self.requests):
+                yield file.readline().removesuffix(SEPARATOR).rstrip(b"\n")
+
+    def some(self, positions: list[int], path: Path) -> SpooledChunk:
+        """Write those requests of this chunk that stand at `positions` into a chunk of their own."""
+        wanted = set(positions)
+        part = path.with_name(f".{path.name}.{uuid4().hex}.part")
+        try:
+            chunk = _ChunkFile(part, Limits())
+            for position, item in enumerate(self.items()):
+                if position in wanted:
+                    row = orjson.loads(item)
+                    params = item[len(item_of(row["custom_id"], b"")) - 1 : -1]
+                    chunk.add(item, params, row["custom_id"])
+            plan = chunk.close()
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+        return spooled(path, plan)
+
+
+def spooled(path: Path, plan: ChunkPlan) -> SpooledChunk:
+    """Return the chunk that a plan tells of."""
+    return SpooledChunk(path, plan.requests, plan.size, plan.digest, plan.ids_digest)
