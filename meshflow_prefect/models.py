@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal, NoReturn, TypeAlias, cast
@@ -21,6 +21,9 @@ DEFAULT_MODEL = "claude-haiku-4-5-20251001"
 
 RESULTS_KEPT = timedelta(days=29)
 """After a batch was created; then Anthropic removes its results."""
+
+INVALID_OUTPUT = "invalid_output"
+"""The `error_type` of a row whose reply is not of the output type that was asked for."""
 
 CUSTOM_ID_PATTERN = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
@@ -127,26 +130,32 @@ class BatchResult:
     """`missing`: the batch has ended, and its results hold no row for the request that can be
     read."""
     output: str = ""
-    """The reply's text blocks, joined; empty unless the request succeeded."""
+    """The reply's text blocks, joined; empty where there is no reply."""
     tokens: int = 0
-    """Input and output tokens together, cache writes and reads included."""
+    """Input and output tokens together, cache writes and reads included, of all attempts."""
     cost_usd: float | None = 0.0
-    """US$ at the batch price. None where the price of the model, or what became of the request, is
-    not known. Requests that did not succeed are not billed: 0."""
+    """US$ at the batch price, of all attempts. None where the price of the model, or what became of
+    the request, is not known. An attempt without a reply is not billed: 0."""
     error: str | None = None
     """What went wrong, in words; None when the request succeeded."""
     error_type: str | None = None
     """The API's kind of error, such as `not_found_error`, or the status when there is none. Of a
-    missing row also `unreadable_row` or `results_expired`."""
+    missing row also `unreadable_row` or `results_expired`; of a reply that is not of the output
+    type `invalid_output`."""
     stop_reason: str | None = None
     """Why the reply ended: `end_turn`, `max_tokens` (cut), `refusal`, `tool_use`, …"""
     model: str | None = None
     usage: Mapping[str, Any] = field(default_factory=dict)
-    """The API's usage object, as it came."""
+    """The API's usage object of the last attempt, as it came."""
     message: Mapping[str, Any] | None = None
-    """The API's whole Message, as it came; None unless the request succeeded."""
+    """The API's whole Message, as it came; None where there is no reply."""
     attempts: int = 1
     """In how many batches the request was sent."""
+    parsed: Any = None
+    """The reply as the output type, when one was asked for: an instance of the model, or the value
+    that a JSON Schema describes."""
+    earlier_usage: Sequence[Mapping[str, Any]] = field(default_factory=list)
+    """The usage objects of earlier attempts that were billed, the first first."""
 
     @property
     def succeeded(self) -> bool:
@@ -163,10 +172,21 @@ class BatchResult:
         """Whether the reply was cut at `max_tokens` or at the end of the context window."""
         return self.stop_reason in ("max_tokens", "model_context_window_exceeded")
 
+    @property
+    def billed_usage(self) -> list[Mapping[str, Any]]:
+        """The usage objects of every attempt that was billed."""
+        return [*self.earlier_usage, *([self.usage] if self.usage else [])]
+
     def to_dict(self) -> dict[str, Any]:
         """Return every field, and the three yes-or-no properties, as JSON values."""
         flags = {name: getattr(self, name) for name in ("succeeded", "refused", "truncated")}
-        return asdict(self) | flags
+        values = asdict(self) | flags
+        if self.parsed is not None:
+            from pydantic import BaseModel
+
+            if isinstance(self.parsed, BaseModel):
+                values["parsed"] = self.parsed.model_dump(mode="json")
+        return values
 
 
 @dataclass(frozen=True)

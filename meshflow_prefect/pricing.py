@@ -106,6 +106,17 @@ def total_tokens(usage: Mapping[str, Any]) -> int:
     return tokens["input_tokens"] + tokens["output_tokens"]
 
 
+def without_cache(usage: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a usage object as it would be if the same prompt had not been cached."""
+    return {
+        **usage,
+        "input_tokens": _tokens(usage)["input_tokens"],
+        "cache_creation": None,
+        "cache_creation_input_tokens": 0,
+        "cache_read_input_tokens": 0,
+    }
+
+
 def _tokens(usage: Mapping[str, Any]) -> dict[str, int]:
     """Return token counts in the price library's words: there, input is the total of all kinds."""
     uncached, output, written, read = (

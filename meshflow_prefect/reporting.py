@@ -62,6 +62,9 @@ def price(results: Sequence[BatchResult]) -> str:
 def standard_cost(results: Sequence[BatchResult]) -> Decimal:
     """Return what the same usage costs outside of a batch, over the rows with a known price."""
     costs = (
-        cost_of(result.model, result.usage, tier="standard") for result in results if result.model
+        cost_of(result.model, usage, tier="standard")
+        for result in results
+        if result.model
+        for usage in result.billed_usage
     )
     return sum((cost for cost in costs if cost is not None), Decimal(0))

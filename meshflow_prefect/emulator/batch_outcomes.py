@@ -24,10 +24,12 @@ class BatchOutcomes:
         self._chosen = array("H")
         self._ranks: list[list[int]] = [[] for _ in self._faults]
 
-    def decide(self, custom_id: str) -> bool:
-        """Take the next row; whether its outcome is planned."""
+    def decide(self, custom_id: str, *, is_valid: bool) -> bool:
+        """Take the next row; whether its outcome is planned. An invalid one cannot succeed."""
         place = len(self._chosen)
         for number, fault in enumerate(self._faults):
+            if fault.outcome == "succeeded" and not is_valid:
+                continue
             if fault.rows.includes(place, custom_id) and self._take(fault):
                 self._chosen.append(number)
                 return True
@@ -43,7 +45,7 @@ class BatchOutcomes:
     def planned(self) -> list[PlannedOutcome]:
         """Return what the batch has to remember."""
         return [
-            PlannedOutcome(fault.outcome, fault.error, fault.message, ranks)
+            PlannedOutcome(fault.outcome, fault.error, fault.message, ranks, fault.text)
             for fault, ranks in zip(self._faults, self._ranks, strict=True)
             if ranks
         ]

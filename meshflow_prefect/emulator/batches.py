@@ -23,14 +23,17 @@ ProcessingStatus = Literal["in_progress", "canceling", "ended"]
 class PlannedOutcome:
     """What a fault has made of some rows, whatever they ask."""
 
-    outcome: Literal["errored", "expired", "canceled"]
+    outcome: Literal["errored", "expired", "canceled", "succeeded"]
     error: str | None
     message: str | None
     ranks: list[int]
     """Which rows, by their place in the order in which rows finish."""
 
+    text: str | None = None
+    """The reply of rows that succeeded."""
+
     def result(self) -> dict[str, Any]:
-        """Return the result of each of them."""
+        """Return the result of each of them, where they did not succeed."""
         if self.error is None or self.message is None:
             return {"type": self.outcome}
         return {"type": self.outcome, "error": error_body(self.error, self.message, None)}

@@ -160,6 +160,9 @@ def _outcome(fields: FaultFields) -> OutcomeFault:
     if outcome == "errored":
         error = fields.text("error") or "api_error"
         message = _message(fields, error)
+    text = fields.text("text") if outcome == "succeeded" else None
+    if outcome == "succeeded" and text is None:
+        fields.refuse("text", "Field required")
     fields.allow_one("custom_id", "every", "share")
     fields.need("seed", "share")
     share = fields.number("share", 0.0, most=1.0) if "share" in fields else None
@@ -172,6 +175,7 @@ def _outcome(fields: FaultFields) -> OutcomeFault:
         outcome=outcome,
         error=error,
         message=message,
+        text=text,
         batches=batches,
     )
 

@@ -133,9 +133,10 @@ class Intake:
             return b""
         self._ids.add(custom_id)
         self._ids_digest.update(custom_id.encode())
-        if self._outcomes is not None and self._outcomes.decide(custom_id):
+        valid = problem_of(params, self._rules) is None and not _cannot_be_written(item, params)
+        if self._outcomes is not None and self._outcomes.decide(custom_id, is_valid=valid):
             pass  # no model ever sees it
-        elif problem_of(params, self._rules) is not None or _cannot_be_written(item, params):
+        elif not valid:
             self._errored.add(place)
         elif _CACHE_MARK in item:
             self._cached[place] = self._cache.look_up(params)

@@ -7,7 +7,14 @@ A prompt can ask for an outcome with a marker in its text:
 - `[[search]]` searches the web, where the request has the web search tool;
 - `[[pause]]` and `[[context_window]]` stop with "pause_turn" and
   "model_context_window_exceeded";
-- `[[words 500]]` makes a reply of 500 words.
+- `[[words 500]]` makes a reply of 500 words;
+- `[[reply: {"total": 7}]]` makes the reply exactly this text, whatever schema was asked for, so
+  that it can also be one that breaks it. `max_tokens` and stop sequences still cut it;
+- `[[reply when lamp: Yes.]]` does so only where the rest of the prompt has the words `lamp` in it.
+  Of several replies the first that applies is given.
+
+Only the last turn of the user is looked at. A reply that differs from batch to batch can be
+planned, see `row_faults`.
 """
 
 from __future__ import annotations
@@ -28,6 +35,8 @@ from meshflow_prefect.emulator.validation import Problem
 from meshflow_prefect.emulator.wire import derived_id
 
 _MARKER = re.compile(r"\[\[(refuse|tool_use|search|pause|context_window|words (\d{1,6}))\]\]")
+# What the reply holds may end with brackets of its own: `[[reply: {"rows": [[1], [2]]}]]`.
+_EXACT_REPLY = re.compile(r"\[\[reply(?: when ([^:\]]+))?: (.*?)\]\](?!\s*[\]},])", re.DOTALL)
 _WORD = re.compile(r"[^\W_][\w'-]*")
 _SENTENCE_END = re.compile(r"[.!?\n]")
 _LOOKED_AT = 300  # characters of a prompt that shape the text of the reply
@@ -63,14 +72,20 @@ def reply_to(
     cached: CachedTokens,
     service_tier: str,
     words_wanted: int | None,
+    text: str | None = None,
 ) -> dict[str, Any] | Problem:
     """Return the message that answers a valid request, or the problem that came up in writing it.
 
-    The content is a function of `params` alone; `unique` tells the ids of equal replies apart.
+    The content is `text`, or a function of `params` alone; `unique` tells the ids of equal replies
+    apart.
     """
     prompt = _last_user_text(params)
     try:
-        draft = _draft(params, prompt, unique=unique, words_wanted=words_wanted)
+        draft = (
+            _draft(params, prompt, unique=unique, words_wanted=words_wanted)
+            if text is None
+            else _Draft([_text_block(text)])
+        )
     except UnsatisfiableSchemaError as problem:
         return Problem("invalid_request_error", f"output_config.format.schema: {problem}")
     visible = _fit(draft, params)
@@ -96,6 +111,7 @@ def reply_to(
 
 
 def _draft(params: dict[str, Any], prompt: str, *, unique: str, words_wanted: int | None) -> _Draft:
+    exact, prompt = _exact_reply(prompt)
     markers = {match.group(1): match.group(2) for match in _MARKER.finditer(prompt)}
     if "refuse" in markers:
         return _Draft(
@@ -113,17 +129,31 @@ def _draft(params: dict[str, Any], prompt: str, *, unique: str, words_wanted: in
         return draft
     if "search" in markers and _server_tool(params, "web_search_") is not None:
         _search_web(draft, words, unique=unique)
-    output = _output_schema(params)
-    if output is not None:
+    if exact is not None:
+        text = exact
+    elif (output := _output_schema(params)) is not None:
         text = orjson.dumps(value_for(output, words)).decode()
     else:
         lengths = [int(count) for count in markers.values() if count]
         text = _text(params, spoken, words, wanted=lengths[0] if lengths else words_wanted)
-    draft.content.append({"type": "text", "text": text, "citations": None})
+    draft.content.append(_text_block(text))
     for marker, reason in _STOPPED_BY.items():
         if marker in markers:
             draft.stop_reason = reason
     return draft
+
+
+def _text_block(text: str) -> dict[str, Any]:
+    return {"type": "text", "text": text, "citations": None}
+
+
+def _exact_reply(prompt: str) -> tuple[str | None, str]:
+    """Return the reply that a prompt asks for, if any, and the prompt without such marks."""
+    rest = _EXACT_REPLY.sub("", prompt)
+    for condition, text in _EXACT_REPLY.findall(prompt):
+        if condition in rest:
+            return text, rest
+    return None, rest
 
 
 def _last_user_text(params: dict[str, Any]) -> str:

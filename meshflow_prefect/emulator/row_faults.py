@@ -3,9 +3,11 @@
 Both say `"on": "rows"` and which rows: `custom_id` (a pattern such as "task-3-*"), or `every` (3
 is every third row), or neither for all of them. An outcome is decided when a batch is created:
 
-- `outcome`: "errored", "expired" or "canceled". It can also choose by `share` (0.1 is one row in
-  ten, by their ids and `seed`);
+- `outcome`: "errored", "expired", "canceled" or "succeeded". It can also choose by `share` (0.1 is
+  one row in ten, by their ids and `seed`);
 - `error` and `message`: of an errored row ("api_error");
+- `text`: the whole reply of a row that succeeded. A request that is not valid is errored all the
+  same;
 - `batches`: it applies to so many batches that have such rows (1); null is all of them. So the
   same rows can succeed in the next batch.
 
@@ -30,7 +32,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Outcome = Literal["errored", "expired", "canceled"]
+Outcome = Literal["errored", "expired", "canceled", "succeeded"]
 DamageKind = Literal["forget", "repeat", "corrupt", "truncate", "rename", "line_separator"]
 
 
@@ -66,6 +68,7 @@ class OutcomeFault:
     outcome: Outcome
     error: str | None = None
     message: str | None = None
+    text: str | None = None
     batches: int | None = 1
     fired: int = field(default=0, init=False)
 

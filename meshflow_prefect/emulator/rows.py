@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 
 import orjson
 
-from meshflow_prefect.emulator.batches import Batch
+from meshflow_prefect.emulator.batches import Batch, PlannedOutcome
 from meshflow_prefect.emulator.damage import Damage
 from meshflow_prefect.emulator.replies import reply_to
 from meshflow_prefect.emulator.store import REQUESTS, Row, Store
@@ -41,9 +41,9 @@ async def result_lines(
     rules = rules_for(batch, extra_models)
     finished = batch.finished
     rest: dict[str, Any] = {"type": batch.unfinished_outcome}
-    planned: dict[int, dict[str, Any]] = {}
-    for outcome in batch.planned:
-        planned.update(dict.fromkeys(outcome.ranks, outcome.result()))
+    planned: dict[int, PlannedOutcome] = {}
+    for each in batch.planned:
+        planned.update(dict.fromkeys(each.ranks, each))
     lines: list[bytes] = []
     gathered = 0
     with (store.folder(batch.id) / REQUESTS).open("rb") as requests:
@@ -51,11 +51,12 @@ async def result_lines(
             request = _read(requests, row)
             if rank >= finished:
                 result = rest
-            elif planned and rank in planned:
-                result = planned[rank]
+            elif (outcome := planned.get(rank)) is not None and outcome.text is None:
+                result = outcome.result()
             else:
                 unique = f"{batch.id}/{request['custom_id']}"
-                result = _outcome(request["params"], unique, row.cached, rules, words_wanted)
+                text = None if outcome is None else outcome.text
+                result = _outcome(request["params"], unique, row.cached, rules, words_wanted, text)
             if spend is not None and result["type"] == "succeeded":
                 spend.add(result["message"]["model"], result["message"]["usage"])
             written = {"custom_id": request["custom_id"], "result": result}
@@ -86,11 +87,17 @@ def _outcome(
     cached: CachedTokens,
     rules: Rules,
     words_wanted: int | None,
+    text: str | None,
 ) -> dict[str, Any]:
     answer: Problem | dict[str, Any] | None = problem_of(params, rules)
     if answer is None:
         answer = reply_to(
-            params, unique=unique, cached=cached, service_tier="batch", words_wanted=words_wanted
+            params,
+            unique=unique,
+            cached=cached,
+            service_tier="batch",
+            words_wanted=words_wanted,
+            text=text,
         )
     if isinstance(answer, Problem):
         return {"type": "errored", "error": error_body(answer.kind, answer.message, None)}

@@ -59,6 +59,33 @@ def test_an_outcome_can_last_for_more_batches(emulator: Emulator, api: httpx.Cli
     assert found == [["row-3", "row-4"], ["row-3", "row-4"], ["row-4"]]
 
 
+def test_rows_can_be_answered_with_a_planned_text_and_are_billed_for_it(
+    emulator: Emulator, api: httpx.Client
+) -> None:
+    emulator.plan({"on": "rows", "custom_id": "row-[37]", "outcome": "succeeded", "text": "No."})
+    batch_id = create(api, *_TEN)["id"]
+    emulator.end(batch_id)
+    replies = {
+        custom_id: result["message"]["content"][0]["text"]
+        for custom_id, result in results_of(api, batch_id).items()
+    }
+    assert sorted(custom_id for custom_id, text in replies.items() if text == "No.") == [
+        "row-3",
+        "row-7",
+    ]
+    assert status_of(api, batch_id)["request_counts"]["succeeded"] == 10
+    assert emulator.spend()[params()["model"]]["requests"] == 10
+    assert _outcomes(emulator, api) == {}
+    assert emulator.faults()[0]["fired"] == 1
+
+
+def test_a_request_that_is_not_valid_does_not_succeed_by_a_plan(
+    emulator: Emulator, api: httpx.Client
+) -> None:
+    emulator.plan({"on": "rows", "outcome": "succeeded", "text": "No."})
+    assert _outcomes(emulator, api, params(), params(model="none")) == {"row-1": "errored"}
+
+
 def test_a_batch_without_such_rows_does_not_use_an_outcome_up(
     emulator: Emulator, api: httpx.Client
 ) -> None:

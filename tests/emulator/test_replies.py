@@ -93,6 +93,41 @@ def test_a_prompt_or_a_setting_can_ask_for_a_length(emulator: Emulator, api: htt
         assert len(_text(message_of(brief, client, params())).split()) == 7
 
 
+@pytest.mark.parametrize(
+    ("prompt", "reply"),
+    [
+        ("What is it? [[reply: Paris]] Say it.", "Paris"),
+        ('[[reply: {"rows": [[1], [2]]}]]', '{"rows": [[1], [2]]}'),
+        ("[[reply: [[1, 2]]]] and more", "[[1, 2]]"),
+        ('Two lines: [[reply: {\n "a": [[1]\n ]\n}]]', '{\n "a": [[1]\n ]\n}'),
+        ("[[reply: one]] [[reply: two]]", "one"),
+        ("[[reply when lamp: Light.]] [[reply: Dark.]] A lamp?", "Light."),
+        ("[[reply when lamp: Light.]] [[reply: Dark.]] A candle?", "Dark."),
+    ],
+)
+def test_a_prompt_can_ask_for_an_exact_reply(
+    emulator: Emulator, api: httpx.Client, prompt: str, reply: str
+) -> None:
+    assert _text(message_of(emulator, api, params(prompt))) == reply
+
+
+def test_without_a_condition_that_holds_the_reply_is_made_as_ever(
+    emulator: Emulator, api: httpx.Client
+) -> None:
+    asked = params("[[reply when lamp: Light.]] Name the harbour.")
+    assert "harbour" in _text(message_of(emulator, api, asked))
+    assert "lamp" not in _text(message_of(emulator, api, asked))
+
+
+def test_an_exact_reply_can_break_the_schema_and_is_cut_like_any_other(
+    emulator: Emulator, api: httpx.Client
+) -> None:
+    output = {"format": {"type": "json_schema", "schema": {"type": "integer"}}}
+    row = params('[[reply: {"no": "integer"}]]', output_config=output, max_tokens=2)
+    message = message_of(emulator, api, row)
+    assert (_text(message), message["stop_reason"]) == ('{"no": "', "max_tokens")
+
+
 _TOOL = {
     "name": "get_weather",
     "input_schema": {

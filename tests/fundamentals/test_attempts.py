@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -49,6 +51,13 @@ def test_a_row_that_may_have_been_billed_is_not_sent_again(kind):
 
 def test_a_cancelled_request_is_not_sent_again():
     assert not worth_another_try(BatchResult("a", "canceled", error_type="canceled"))
+
+
+def test_a_reply_that_is_not_of_the_output_type_is_worth_another_try_unless_it_is_a_refusal():
+    invalid = BatchResult("a", "errored", error_type="invalid_output", stop_reason="end_turn")
+    assert worth_another_try(invalid)
+    assert worth_another_try(replace(invalid, stop_reason="max_tokens"))
+    assert not worth_another_try(replace(invalid, stop_reason="refusal"))
 
 
 @pytest.mark.parametrize("reason", ["end_turn", "refusal", "max_tokens", None])
@@ -118,16 +127,36 @@ def test_a_request_that_was_tried_again_has_what_its_last_batch_said(tried):
 
 
 @given(attempts())
-def test_the_total_cost_counts_each_final_row_once(tried):
-    merged = merge(*tried)
-    costs = [result.cost_usd for result in merged]
+def test_the_total_cost_counts_every_attempt_once(tried):
+    first, again = tried
+    wanted = {row.custom_id for row in first}
+    last = {row.custom_id: row for row in again if row.custom_id in wanted}
+    costs = [row.cost_usd for row in (*first, *last.values())]
 
-    total = total_cost(merged)
+    total = total_cost(merge(first, again))
 
     if None in costs:
         assert total is None
     else:
         assert total * 10**6 == sum(round(cost * 10**6) for cost in costs)
+
+
+def billed(output: int, **fields: object) -> BatchResult:
+    usage = {"output_tokens": output}
+    return BatchResult("a", "errored", "?", output, output / 1000, usage=usage, **fields)
+
+
+def test_a_row_holds_what_all_of_its_attempts_were_billed_for():
+    tries = [billed(3), BatchResult("a", "expired"), billed(5), billed(7)]
+
+    merged = [tries[0]]
+    for row in tries[1:]:
+        merged = merge(merged, [row])
+
+    (result,) = merged
+    assert (result.attempts, result.tokens, result.cost_usd) == (4, 15, 0.015)
+    assert result.usage == {"output_tokens": 7}
+    assert [usage["output_tokens"] for usage in result.billed_usage] == [3, 5, 7]
 
 
 @given(attempts(), st.data())
