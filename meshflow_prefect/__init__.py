@@ -6,20 +6,25 @@ from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from meshflow_prefect.bulk.flow import batch_file
+    from meshflow_prefect.bulk.summary import FileSummary
     from meshflow_prefect.client import AnthropicBatchClient
     from meshflow_prefect.credentials import AnthropicCredentials
     from meshflow_prefect.errors import (
         ApiUnavailableError,
+        BadRowsError,
         BatchFailedError,
         BatchNotEndedError,
         BatchNotFoundError,
         BatchTooLargeError,
         BatchWaitTimeoutError,
+        ContentChangedError,
         CredentialsError,
         DestinationError,
         InvalidRequestError,
         JobKeyError,
         MeshflowError,
+        OverBudgetError,
         RateLimitedError,
         ResultsUnavailableError,
         RunCancelledError,
@@ -39,6 +44,7 @@ __all__ = [
     "AnthropicBatchClient",
     "AnthropicCredentials",
     "ApiUnavailableError",
+    "BadRowsError",
     "BatchFailedError",
     "BatchJob",
     "BatchNotEndedError",
@@ -48,11 +54,14 @@ __all__ = [
     "BatchTooLargeError",
     "BatchWaitTimeoutError",
     "Collected",
+    "ContentChangedError",
     "CredentialsError",
     "DestinationError",
+    "FileSummary",
     "InvalidRequestError",
     "JobKeyError",
     "MeshflowError",
+    "OverBudgetError",
     "RateLimitedError",
     "ResultsUnavailableError",
     "RunCancelledError",
@@ -61,6 +70,7 @@ __all__ = [
     "SubmissionUnknownError",
     "TemplateError",
     "batch_agent_tasks",
+    "batch_file",
     "batch_requests",
     "cancel_batch",
     "cancel_batches",
@@ -71,7 +81,7 @@ __all__ = [
     "total_cost",
 ]
 
-_ROOMS = ("errors", "models", "pricing", "client", "credentials", "tasks", "flows")
+_ROOMS = ("errors", "models", "pricing", "client", "credentials", "tasks", "flows", "bulk.summary", "bulk.flow")
 """Where the names live, the rooms that are cheap to import first."""
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from decimal import Decimal
 
 from meshflow_prefect.models import INVALID_OUTPUT, BatchResult
+from meshflow_prefect.pricing import exact
 
 PASSING_ERRORS = frozenset(
     {"api_error", "overloaded_error", "rate_limit_error", "timeout_error"},
@@ -37,10 +37,11 @@ def merge(results: Sequence[BatchResult], again: Iterable[BatchResult]) -> list[
     `again` for requests that are not in `results` are left out.
     """
     newer = {result.custom_id: result for result in again}
-    return [_after(old, newer[old.custom_id]) if old.custom_id in newer else old for old in results]
+    return [after(old, newer[old.custom_id]) if old.custom_id in newer else old for old in results]
 
 
-def _after(old: BatchResult, new: BatchResult) -> BatchResult:
+def after(old: BatchResult, new: BatchResult) -> BatchResult:
+    """Return the result of one more attempt, with the tokens and the cost of all."""
     return replace(
         new,
         attempts=old.attempts + 1,
@@ -53,5 +54,4 @@ def _after(old: BatchResult, new: BatchResult) -> BatchResult:
 def _sum(one: float | None, other: float | None) -> float | None:
     if one is None or other is None:
         return None
-    # The shortest decimals of both are the figures that the prices were computed to.
-    return float(Decimal(repr(one)) + Decimal(repr(other)))
+    return float(exact(one) + exact(other))

@@ -223,8 +223,13 @@ def task_ids(seed: str, count: int) -> list[str]:
 
     The hex comes from `seed` alone, so that a replay of the job makes the same ids.
     """
-    suffix = hashlib.sha256(seed.encode()).hexdigest()[:12]
+    suffix = id_suffix(seed)
     return [f"task-{position}-{suffix}" for position in range(count)]
+
+
+def id_suffix(seed: str) -> str:
+    """Return the hex that ends the ids of a job."""
+    return hashlib.sha256(seed.encode()).hexdigest()[:12]
 
 
 def are_task_ids(custom_ids: Iterable[str]) -> bool:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+import builtins
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 
 from meshflow_prefect.answers import about, asked, create_failure
 from meshflow_prefect.chunking import Chunk, make_chunk
-from meshflow_prefect.collecting import Download, collect, stream
+from meshflow_prefect.collecting import Download, collect, collect_each, stream
 from meshflow_prefect.downloading import BATCHES, results_file
 from meshflow_prefect.errors import (
     BatchNotEndedError,
@@ -32,6 +33,10 @@ from meshflow_prefect.polling import check_schedule, poll_until_ended
 if TYPE_CHECKING:
     from anthropic import AsyncAnthropic
     from anthropic.types.messages import MessageBatch
+
+
+_COUNTED = ("messages", "model", "output_config", "system", "thinking", "tool_choice", "tools")
+"""The parameters that the API counts tokens by."""
 
 
 class AnthropicBatchClient:
@@ -76,12 +81,12 @@ class AnthropicBatchClient:
     def __repr__(self) -> str:
         return f"AnthropicBatchClient(base_url={self._options['base_url']!r})"
 
-    def connect(self) -> None:
+    async def connect(self) -> None:
         """Load the SDK and make its client now, rather than at the first call (about a second).
 
         Raises `CredentialsError` when there is no key.
         """
-        self._connected()
+        await self._connected()
 
     async def submit(self, requests: Sequence[BatchRequest]) -> str:
         """Create one batch and return its id. Called twice, it makes (and bills) two batches.
@@ -94,13 +99,13 @@ class AnthropicBatchClient:
 
     async def create(self, chunk: Chunk) -> BatchJob:
         """Send one create call for requests that are serialised already; see `submit`."""
+        sdk = await self._connected()
         from anthropic.types.messages import MessageBatch
 
         async def blocks() -> AsyncIterator[bytes]:
             for block in chunk.body():
                 yield block
 
-        sdk = self._connected()
         headers = {"content-type": "application/json", "content-length": str(chunk.size)}
 
         async def send() -> BatchJob:
@@ -118,7 +123,7 @@ class AnthropicBatchClient:
         """Return the batch as it is now. Raises `BatchNotFoundError` for an unknown id."""
         if not batch_id:
             raise BatchNotFoundError("batch_id: expected the id of a batch, got an empty text.")
-        sdk = self._connected()
+        sdk = await self._connected()
 
         async def retrieve() -> BatchJob:
             return _job(await sdk.messages.batches.retrieve(batch_id))
@@ -148,7 +153,21 @@ class AnthropicBatchClient:
     async def collect(self, batch_id: str, *, custom_ids: Sequence[str] | None = None) -> Collected:
         """Return what `results` does, with how many rows were unreadable, unknown or absent."""
         job = await self._ended(batch_id)
-        return await collect(job, self._download(job), custom_ids)
+        return await collect(job, await self._download(job), custom_ids)
+
+    async def collect_each(
+        self,
+        batch_id: str,
+        custom_ids: Collection[str],
+        take: Callable[[builtins.list[BatchResult]], None],
+    ) -> Collected:
+        """Give `take` exactly one result for each custom id, as they stream in, in any order.
+
+        Does as `collect` does with ids, for batches whose results are not to be held. `take` is
+        called with some results at a time, and must not take long: it runs in the event loop.
+        """
+        job = await self._ended(batch_id)
+        return await collect_each(job, await self._download(job), custom_ids, take)
 
     async def iter_results(self, batch_id: str) -> AsyncGenerator[BatchResult, None]:
         """Yield the results of an ended batch, each once, as they stream in, in any order.
@@ -157,7 +176,7 @@ class AnthropicBatchClient:
         yielded, not the rows. Warns in the log when rows are unreadable or absent.
         """
         job = await self._ended(batch_id)
-        async with aclosing(stream(job, self._download(job))) as rows:
+        async with aclosing(stream(job, await self._download(job))) as rows:
             async for result in rows:
                 yield result
 
@@ -203,7 +222,7 @@ class AnthropicBatchClient:
         """
         if (await self.status(batch_id)).is_complete:
             return False
-        sdk = self._connected()
+        sdk = await self._connected()
         try:
             await asked(lambda: sdk.messages.batches.cancel(batch_id), about(batch_id))
         except MeshflowError:
@@ -224,7 +243,7 @@ class AnthropicBatchClient:
         """
         if limit is not None and limit < 1:
             raise InvalidRequestError(f"limit: must be at least 1, got {limit}.")
-        sdk = self._connected()
+        sdk = await self._connected()
 
         async def read() -> list[BatchJob]:
             jobs: list[BatchJob] = []
@@ -238,8 +257,26 @@ class AnthropicBatchClient:
 
         return await asked(read, about(None))
 
-    def _download(self, job: BatchJob) -> Download:
-        return partial(results_file, self._connected(), job)
+    async def count_tokens(self, params: Mapping[str, Any]) -> int:
+        """Return how many input tokens a request of these Messages parameters has. It is free.
+
+        Raises `MeshflowError` where it cannot be counted: an unknown model, a gateway without it.
+        """
+        from anthropic.types import MessageTokensCount
+
+        counted = {name: params[name] for name in _COUNTED if name in params}
+        sdk = await self._connected()
+
+        async def count() -> int:
+            answer = await sdk.post(
+                "/v1/messages/count_tokens", body=counted, cast_to=MessageTokensCount
+            )
+            return answer.input_tokens
+
+        return await asked(count, about(None))
+
+    async def _download(self, job: BatchJob) -> Download:
+        return partial(results_file, await self._connected(), job)
 
     async def _ended(self, batch_id: str) -> BatchJob:
         job = await self.status(batch_id)
@@ -251,26 +288,34 @@ class AnthropicBatchClient:
             )
         return job
 
-    def _connected(self) -> AsyncAnthropic:
+    async def _connected(self) -> AsyncAnthropic:
         if self._sdk is None:
-            import anthropic
+            # Importing the SDK takes seconds, in which the event loop has other things to do.
+            made = await asyncio.to_thread(self._make_sdk)
+            if self._sdk is None:
+                self._sdk = made
+            else:
+                await made.close()
+        return self._sdk
 
-            failure: MeshflowError | None = None
-            try:
-                self._sdk = anthropic.AsyncAnthropic(**self._options)  # type: ignore[arg-type]
-            except anthropic.AnthropicError as error:
-                failure = CredentialsError(str(error))
-            if failure:
-                raise failure
-        key = self._sdk.api_key if self._sdk is not None else None
+    def _make_sdk(self) -> AsyncAnthropic:
+        import anthropic
+        import anthropic.types.messages  # what the calls need of it is loaded late, too
+
+        failure: MeshflowError | None = None
+        try:
+            sdk = anthropic.AsyncAnthropic(**self._options)  # type: ignore[arg-type]
+        except anthropic.AnthropicError as error:
+            failure = CredentialsError(str(error))
+        if failure:
+            raise failure
+        key = sdk.api_key
         if key and (key != key.strip() or not key.isprintable()):
-            self._sdk = None
             raise CredentialsError(
                 "The API key has white space around it or a character that cannot be sent, such "
                 "as the line end of a file that it was read from. Strip it."
             )
-        assert self._sdk is not None  # noqa: S101  (for the type checker: made just above)
-        return self._sdk
+        return sdk
 
 
 def _job(batch: MessageBatch) -> BatchJob:

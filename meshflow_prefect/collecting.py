@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from typing import TypeAlias
 
 from meshflow_prefect.errors import ApiUnavailableError, MeshflowError, ResultsUnavailableError
@@ -97,21 +98,41 @@ async def collect(
     job: BatchJob, download: Download, custom_ids: Sequence[str] | None = None
 ) -> Collected:
     """Read the results of an ended batch; see `AnthropicBatchClient.collect`."""
-    reading = Reading(job.total)
     rows: list[BatchResult] = []
+    if custom_ids is not None:
+        collected = await collect_each(job, download, set(custom_ids), rows.extend)
+        return replace(collected, results=in_input_order(custom_ids, rows))
+    reading = Reading(job.total)
+    async with aclosing(fresh_rows(reading, download)) as blocks:
+        async for fresh in blocks:
+            rows += fresh
+    rows += [unreadable(name, line) for name, line in reading.garbled.items()]
+    return Collected(rows, reading.unreadable, (), reading.absent)
+
+
+async def collect_each(
+    job: BatchJob,
+    download: Download,
+    custom_ids: Collection[str],
+    take: Callable[[list[BatchResult]], None],
+) -> Collected:
+    """Give `take` exactly one result for each custom id, some at a time, in any order.
+
+    Holds no results, and so returns none. Those without a row that can be read come last.
+    """
+    reading = Reading(job.total)
+    unknown: list[str] = []
     gone = False
     try:
         async with aclosing(fresh_rows(reading, download)) as blocks:
             async for fresh in blocks:
-                rows += fresh
+                known = [row for row in fresh if row.custom_id in custom_ids]
+                if len(known) < len(fresh):
+                    unknown += [r.custom_id for r in fresh if r.custom_id not in custom_ids]
+                take(known)
     except ResultsUnavailableError:
-        if custom_ids is None:
-            raise
         gone = True
     garbled = reading.garbled
-    if custom_ids is None:
-        rows += [unreadable(name, line) for name, line in garbled.items()]
-        return Collected(rows, reading.unreadable, (), reading.absent)
 
     def absent(custom_id: str) -> BatchResult:
         if gone:
@@ -120,10 +141,10 @@ async def collect(
             return unreadable(custom_id, line)
         return missing(custom_id)
 
-    wanted = set(custom_ids)
-    unknown = tuple(row.custom_id for row in rows if row.custom_id not in wanted)
-    ordered = in_input_order(custom_ids, rows, absent)
-    return Collected(ordered, reading.unreadable, unknown, reading.absent)
+    lost = [absent(custom_id) for custom_id in custom_ids if custom_id not in reading.held]
+    if lost:
+        take(lost)
+    return Collected([], reading.unreadable, tuple(unknown), reading.absent)
 
 
 async def stream(job: BatchJob, download: Download) -> AsyncGenerator[BatchResult, None]:

@@ -44,6 +44,18 @@ class TemplateError(InvalidRequestError):
     """A row lacks the column that a template asks for; `column` holds its name."""
 
 
+class BadRowsError(InvalidRequestError):
+    """Rows of the input cannot be sent; `rows` names them, each with its place and reason."""
+
+
+class OverBudgetError(MeshflowError):
+    """The job may cost more than it is allowed to; nothing was submitted."""
+
+
+class ContentChangedError(MeshflowError):
+    """What a run is to send is not what it has begun to send; nothing more was submitted."""
+
+
 class SourceError(MeshflowError):
     """The input is not there, or cannot be read as a whole; nothing is wrong with one row only."""
 

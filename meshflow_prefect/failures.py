@@ -27,8 +27,7 @@ def check_failures(
     many are more than `threshold` of all (0.0: a single one, 0.05: more than 5 %).
     """
     failed = [result for result in results if not result.succeeded]
-    # Divided, not multiplied: 29 of 100 are not more than 0.29, in floating point too.
-    if on_failure == "return" or not failed or len(failed) / len(results) <= threshold:
+    if on_failure == "return" or not too_many(len(failed), len(results), threshold):
         return
     kinds = Counter(result.error_type for result in failed)
     named = ", ".join(result.custom_id for result in failed[:_NAMED])
@@ -43,6 +42,12 @@ def check_failures(
         failed=len(failed),
         total=len(results),
     )
+
+
+def too_many(failed: int, total: int, threshold: float) -> bool:
+    """Whether more requests have failed than the share that may."""
+    # Divided, not multiplied: 29 of 100 are not more than 0.29, in floating point too.
+    return failed > 0 and failed / total > threshold
 
 
 def check_policy(on_failure: str, threshold: float, max_attempts: int) -> None:

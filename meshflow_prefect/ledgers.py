@@ -33,17 +33,19 @@ async def entry_of_batch(prefect: PrefectClient, batch_id: str) -> Entry | None:
     return next((entry for entry in entries if entry.batch_id == batch_id), None)
 
 
+async def entries_of_job(prefect: PrefectClient, job_key: str) -> dict[str, Entry]:
+    """Return what was submitted under the current run's root for a job, by its parts."""
+    lineage = await read_lineage(prefect)
+    entries = await Ledger(prefect, lineage.root.id).entries() if lineage is not None else []
+    return {entry.work.part: entry for entry in entries if entry.work.job_key == job_key}
+
+
 async def entry_of_part(prefect: PrefectClient, job_key: str, part: str) -> Entry | None:
     """Return what was submitted under the current run's root as this part, whatever its content.
 
     For parts whose name occurs once under a root.
     """
-    lineage = await read_lineage(prefect)
-    if lineage is None:
-        return None
-    entries = await Ledger(prefect, lineage.root.id).entries()
-    same = (job_key, part)
-    return next((e for e in entries if (e.work.job_key, e.work.part) == same), None)
+    return (await entries_of_job(prefect, job_key)).get(part)
 
 
 async def _entries(prefect: PrefectClient, since: datetime) -> AsyncIterator[Entry]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime, timedelta
 from typing import Any, Literal, NoReturn, TypeAlias, cast
 
@@ -178,15 +178,26 @@ class BatchResult:
         return [*self.earlier_usage, *([self.usage] if self.usage else [])]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return every field, and the three yes-or-no properties, as JSON values."""
-        flags = {name: getattr(self, name) for name in ("succeeded", "refused", "truncated")}
-        values = asdict(self) | flags
+        """Return every field, and the three yes-or-no properties, as JSON values.
+
+        `usage` and `message` are not copied.
+        """
+        values = {name: getattr(self, name) for name in RESULT_COLUMNS}
         if self.parsed is not None:
             from pydantic import BaseModel
 
             if isinstance(self.parsed, BaseModel):
                 values["parsed"] = self.parsed.model_dump(mode="json")
         return values
+
+
+RESULT_COLUMNS = (
+    *(each.name for each in fields(BatchResult)),
+    "succeeded",
+    "refused",
+    "truncated",
+)
+"""What `BatchResult.to_dict` has, and the output of a file job."""
 
 
 @dataclass(frozen=True)

@@ -95,9 +95,13 @@ def total_cost(results: Iterable[BatchResult]) -> Decimal | None:
     for result in results:
         if result.cost_usd is None:
             return None
-        # The shortest decimal of a float is the figure that the price was computed to.
-        total += Decimal(repr(result.cost_usd))
+        total += exact(result.cost_usd)
     return total
+
+
+def exact(cost_usd: float) -> Decimal:
+    """Return the figure that a row's price was computed to: the shortest decimal of the float."""
+    return Decimal(repr(cost_usd))
 
 
 def total_tokens(usage: Mapping[str, Any]) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -87,20 +87,16 @@ def removed(custom_id: str, batch_id: str) -> BatchResult:
     )
 
 
-def in_input_order(
-    custom_ids: Sequence[str],
-    results: Iterable[BatchResult],
-    absent: Callable[[str], BatchResult] = missing,
-) -> list[BatchResult]:
+def in_input_order(custom_ids: Sequence[str], results: Iterable[BatchResult]) -> list[BatchResult]:
     """Return exactly one result for each custom id, in the order of `custom_ids`.
 
-    `absent` makes the result of a request that no row mentions. Of two rows for one request the
-    first counts; rows for unknown requests are left out.
+    `missing` where no row mentions the request. Of two rows for one request the first counts; rows
+    for unknown requests are left out.
     """
     by_id: dict[str, BatchResult] = {}
     for result in results:
         by_id.setdefault(result.custom_id, result)
-    return [by_id.get(custom_id) or absent(custom_id) for custom_id in custom_ids]
+    return [by_id.get(custom_id) or missing(custom_id) for custom_id in custom_ids]
 
 
 def in_order_of_ids(results: Iterable[BatchResult]) -> list[BatchResult]:

@@ -55,7 +55,7 @@ async def submit_once(
         own = Ledger(rest.prefect, rest.lineage.root.id)
         with busy():
             # Not between the intent and the call: a kill there costs the next attempt a search.
-            anthropic.connect()
+            await anthropic.connect()
             await mark(rest.prefect, rest.lineage)
             ledger = await _ledger_for(work, own, rest)
         sender = Sender(chunk, anthropic, ledger, rest, if_unknown)

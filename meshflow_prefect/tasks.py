@@ -269,7 +269,9 @@ async def collect_results(
         (credentials or AnthropicCredentials()).get_client() as anthropic,
         resting() as rest,
     ):
-        collected = await collect_patiently(batch_id, ids, anthropic, rest)
+        collected = await collect_patiently(
+            batch_id, lambda: anthropic.collect(batch_id, custom_ids=ids), anthropic, rest
+        )
     for words in reading_faults(collected):
         get_run_logger().warning("Batch %s: %s", batch_id, words)
     if collected.is_whole:

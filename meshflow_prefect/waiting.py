@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -103,11 +103,13 @@ class _Look:
 
 async def collect_patiently(
     batch_id: str,
-    custom_ids: Sequence[str] | None,
+    read: Callable[[], Awaitable[Collected]],
     anthropic: AnthropicBatchClient,
     rest: Resting,
 ) -> Collected:
-    """Return the results of an ended batch; `rest` while the API is away.
+    """Return what `read` makes of the results of an ended batch; `rest` while the API is away.
+
+    `read` begins anew each time it is called.
 
     Raises `ApiUnavailableError` when it is away for a batch that is two days old, or that is not in
     the ledger of this run.
@@ -116,7 +118,7 @@ async def collect_patiently(
     while True:
         try:
             with busy():
-                return await anthropic.collect(batch_id, custom_ids=custom_ids)
+                return await read()
         except BatchNotEndedError:
             # A replica may be behind the one that has just said that the batch has ended.
             if stale_answers == _STALE_ANSWERS:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from meshflow_prefect.bulk.plan import ColumnType
-from meshflow_prefect.results import COLUMNS
+from meshflow_prefect.models import RESULT_COLUMNS
+from meshflow_prefect.parquet_sink import ColumnType
 
 _PREFIX = "input_"
 
@@ -41,7 +41,7 @@ class InputColumns:
 
     def _free_name(self, column: str) -> str:
         name = column
-        while name in COLUMNS or name in self._types:
+        while name in RESULT_COLUMNS or name in self._types:
             name = _PREFIX + name
         return name
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import orjson
 
-ColumnType: TypeAlias = Literal["string", "int64", "double", "bool", "json"]
+from meshflow_prefect.parquet_sink import ColumnType
 
 NOT_SENT = -1
 """Stands for the chunk of a row that is no request: its problem stands in place of the position."""
@@ -28,12 +28,25 @@ class ChunkPlan:
     ids_digest: str
 
 
+@dataclass
+class ModelShare:
+    """What one model is asked for."""
+
+    requests: int = 0
+    bytes: int = 0
+    """Of the requests, in the body of create calls."""
+    max_tokens: int = 0
+    """The most tokens that all replies together may have."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """What was made of a source. Written when the spool is whole."""
 
     fingerprint: str
     """Of the source's files, when they were read."""
+    settings: str
+    """Digest of how they were read: the prompt, the model, the limits, …"""
     digest: str
     """Of all requests, and of which row each belongs to."""
     rows: int
@@ -42,6 +55,7 @@ class Plan:
     duplicates: int
     """Rows whose request is the same as an earlier row's, and is sent once."""
     chunks: tuple[ChunkPlan, ...]
+    models: Mapping[str, ModelShare]
     columns: Mapping[str, ColumnType]
     """The input's columns that go into the output, under their names there."""
 
@@ -69,4 +83,5 @@ class Plan:
         except FileNotFoundError:
             return None
         chunks = tuple(ChunkPlan(**chunk) for chunk in stored.pop("chunks"))
-        return cls(chunks=chunks, **stored)
+        models = {name: ModelShare(**share) for name, share in stored.pop("models").items()}
+        return cls(chunks=chunks, models=models, **stored)

@@ -34,6 +34,8 @@ class Made:
     """What the request must be called at Anthropic; None: what the job calls it."""
     params: bytes
     """The request's parameters, as JSON."""
+    model: str
+    max_tokens: int
 
 
 @dataclass(kw_only=True)
@@ -77,13 +79,16 @@ class Recipe:
 
         Raises `InvalidRequestError` (`TemplateError` for a column) with what is wrong in words.
         """
-        if self.prompt is None and _READY_MADE <= values.keys():
+        if self.prompt is None and values.keys() >= _READY_MADE:
             return self._ready_made(values)
-        return Made(self._row_id(values), None, self._params(values))
-
-    def _params(self, values: Mapping[str, Any]) -> bytes:
+        row_id = self._row_id(values)
         if self._from_prompt is not None:
-            return self._from_prompt(values)
+            return Made(row_id, None, self._from_prompt(values), self.model, self.max_tokens)
+        request = self._own_request(values)
+        params = _dumped(request.to_api_request()["params"])
+        return Made(row_id, None, params, request.model, request.max_tokens)
+
+    def _own_request(self, values: Mapping[str, Any]) -> BatchRequest:
         if (given := _json(values, "params")) is not None:
             if not isinstance(given, Mapping):
                 raise InvalidRequestError("column 'params' is not an object")
@@ -96,14 +101,14 @@ class Recipe:
             "no prompt is given, and the row has no column 'messages', 'params' or 'prompt'"
         )
 
-    def _checked(self, given: dict[str, Any], values: Mapping[str, Any]) -> bytes:
-        """Return the row's own parameters over those of the recipe."""
+    def _checked(self, given: dict[str, Any], values: Mapping[str, Any]) -> BatchRequest:
+        """Return the request of a row's own parameters, over those of the recipe."""
         own = {name: given.pop(name) for name in OWN_FIELDS | {"prompt"} if name in given}
         own.setdefault("system", self._system.render(values))
         own.setdefault("model", self.model)
         own.setdefault("max_tokens", self.max_tokens)
         params = cast("MessageParams", {**self.params, **given})
-        return _dumped(_request(**own, params=params).to_api_request()["params"])
+        return _request(**own, params=params)
 
     def _ready_made(self, values: Mapping[str, Any]) -> Made:
         if others := sorted(values.keys() - _READY_MADE):
@@ -124,8 +129,8 @@ class Recipe:
                 raise InvalidRequestError(f"params.{name}: is missing")
         own = {name: params[name] for name in OWN_FIELDS if name in params}
         rest = {name: value for name, value in params.items() if name not in OWN_FIELDS}
-        _request(**own, params=cast("MessageParams", rest))
-        return Made(custom_id, custom_id, _dumped(params))
+        request = _request(**own, params=cast("MessageParams", rest))
+        return Made(custom_id, custom_id, _dumped(params), request.model, request.max_tokens)
 
     def _row_id(self, values: Mapping[str, Any]) -> str | None:
         column = self.id_column or "id"

@@ -13,17 +13,17 @@ import hashlib
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal, TypeAlias
+from typing import BinaryIO, Literal, Self, TypeAlias
 from uuid import uuid4
 
 import orjson
 
 from meshflow_prefect.bulk.input_columns import InputColumns
-from meshflow_prefect.bulk.plan import NOT_SENT, ChunkPlan, Plan
+from meshflow_prefect.bulk.plan import NOT_SENT, ChunkPlan, ModelShare, Plan
 from meshflow_prefect.bulk.progress import Progress
-from meshflow_prefect.bulk.recipe import Recipe
+from meshflow_prefect.bulk.recipe import Made, Recipe
 from meshflow_prefect.bulk.uniqueness import Seen
 from meshflow_prefect.chunking import (
     HEAD,
@@ -56,6 +56,11 @@ class Spooling:
     on_bad_row: OnBadRow = "raise"
     deduplicate: bool = False
     include_input: bool = False
+
+    @property
+    def settings(self) -> str:
+        """Hex digest of how the source is spooled."""
+        return hashlib.sha256(orjson.dumps(asdict(self), default=str)).hexdigest()
 
     def write(self, source: Source, directory: Path, progress: Progress) -> Plan:
         """Read all of the source, and put the spool at `directory` when it is whole.
@@ -96,12 +101,13 @@ class _Writer:
         self._columns = InputColumns()
         self._content = hashlib.sha256()
         self._chunks: list[ChunkPlan] = []
+        self._models: dict[str, ModelShare] = {}
         self._chunk: _ChunkFile | None = None
         self._count = self._duplicates = 0
         self._bad: list[str] = []
         self._bad_count = 0
 
-    def __enter__(self) -> _Writer:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -116,23 +122,24 @@ class _Writer:
         self._count += 1
         self._progress.rows_read = self._count
         row_id: str | None = None
-        place: list[object]
-        try:
-            if row.problem:
-                raise InvalidRequestError(row.problem)
-            made = self._how.recipe.make(row.values)
-            row_id = made.row_id
-            if row_id is not None and (first := self._ids.first(row_id, (row.file, row.line))):
-                row_id = None
-                raise InvalidRequestError(f"id {made.row_id!r} was used before, at {first[0]}, line {first[1]}")
-            place = list(self._place(made.params, made.custom_id, row.number))
-        except InvalidRequestError as error:
-            self._refuse(row, error.message)
-            place = [NOT_SENT, error.message]
-        place.append(str(row.number) if row_id is None else row_id)
+        entry: list[object]
+        why = row.problem
+        if not why:
+            try:
+                made = self._how.recipe.make(row.values)
+                row_id = made.row_id
+                self._check_new(row_id, row)
+                entry = [*self._place(made, row.number)]
+            except InvalidRequestError as error:
+                why = error.message
+        if why:
+            why = f"{row.place}: {why}"
+            self._refuse(why)
+            entry = [NOT_SENT, why]
+        entry.append(str(row.number) if row_id is None else row_id)
         if self._how.include_input:
-            place.append(self._columns.renamed(row.values))
-        line = orjson.dumps(place)
+            entry.append(self._columns.renamed(row.values))
+        line = orjson.dumps(entry)
         self._content.update(line)
         self._rows.write(line + b"\n")
 
@@ -147,18 +154,25 @@ class _Writer:
             self._content.update(chunk.digest.encode())
         return Plan(
             fingerprint=source.fingerprint,
+            settings=self._how.settings,
             digest=self._content.hexdigest(),
             rows=self._count,
             bad_rows=self._bad_count,
             duplicates=self._duplicates,
             chunks=tuple(self._chunks),
+            models=self._models,
             columns=self._columns.types if self._how.include_input else {},
         )
 
-    def _place(self, params: bytes, custom_id: str | None, number: int) -> tuple[int, int]:
+    def _check_new(self, row_id: str | None, row: Row) -> None:
+        if row_id is not None and (first := self._ids.first(row_id, (row.file, row.line))):
+            raise InvalidRequestError(
+                f"id {row_id!r} was used before, in {first[0]}, line {first[1]}"
+            )
+
+    def _place(self, made: Made, number: int) -> tuple[int, int]:
         """Return where the result of a request will be: the chunk, and the position in it."""
-        if custom_id is None:
-            custom_id = f"task-{number}-{self._how.suffix}"
+        params, custom_id = made.params, made.custom_id or f"task-{number}-{self._how.suffix}"
         item = item_of(custom_id, params)
         if self._chunk is None or not self._chunk.filling.has_room(item):
             if not Filling(self._how.limits).has_room(item):
@@ -181,6 +195,10 @@ class _Writer:
             name = f"chunk-{len(self._chunks):05d}.json"
             self._chunk = _ChunkFile(self._directory / name, self._how.limits)
         self._chunk.add(item, params, custom_id)
+        share = self._models.setdefault(made.model, ModelShare())
+        share.requests += 1
+        share.bytes += len(item)
+        share.max_tokens += made.max_tokens
         return chunk_number, position
 
     def _close_chunk(self) -> None:
@@ -188,12 +206,12 @@ class _Writer:
             self._chunks.append(self._chunk.close())
             self._chunk = None
 
-    def _refuse(self, row: Row, why: str) -> None:
+    def _refuse(self, why: str) -> None:
         if self._how.on_bad_row == "skip":
             self._bad_count += 1
             self._progress.bad_rows = self._bad_count
             return
-        self._bad.append(f"{row.place}: {why}")
+        self._bad.append(why)
         if len(self._bad) == _NAMED:
             self._fail()
 
@@ -268,7 +286,7 @@ class SpooledChunk:
                 yield file.readline().removesuffix(SEPARATOR).rstrip(b"\n")
 
     def some(self, positions: list[int], path: Path) -> SpooledChunk:
-        """Write those requests of this chunk that stand at `positions` into a chunk of their own."""
+        """Write the requests at these positions into a chunk of their own."""
         wanted = set(positions)
         part = path.with_name(f".{path.name}.{uuid4().hex}.part")
         try:

@@ -1,0 +1,100 @@
+"""Results in any order, in many files → one row for each input row, in input order.
+
+Nothing is held but one chunk's index: the spool says of each row where its result is.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import orjson
+
+from meshflow_prefect.bulk.harvest import Results, latest, rest_of
+from meshflow_prefect.bulk.plan import NOT_SENT
+from meshflow_prefect.bulk.progress import Progress
+from meshflow_prefect.models import BatchResult, ResultStatus
+from meshflow_prefect.sinks import Sink
+
+_OPEN_CHUNKS = 8
+"""How many chunks' results are held open: more than one only where equal rows share a result."""
+
+BAD_ROW, OVER_BUDGET = "bad_row", "max_cost_reached"
+"""The `error_type` of rows that were not sent."""
+
+_UNSENT = rest_of(
+    BatchResult(
+        "",
+        "canceled",
+        error="The request was not sent: the job had cost as much as `max_cost_usd` allows.",
+        error_type=OVER_BUDGET,
+        attempts=0,
+    )
+)
+
+
+class ChunkResults:
+    """The results of all chunks, opened when they are asked for."""
+
+    def __init__(self, opened: Callable[[int], Sequence[Results]]) -> None:
+        """Open nothing yet: `opened` does that for one chunk, and each attempt at it."""
+        self._opened = opened
+        self._open: OrderedDict[int, Sequence[Results]] = OrderedDict()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _: TracebackType | None,
+    ) -> None:
+        while self._open:
+            self._close_oldest()
+
+    def find(self, chunk: int, position: int) -> tuple[ResultStatus, bytes]:
+        """Return the status and the JSON (see `Results.rest`) of one result."""
+        attempts = self._open.get(chunk)
+        if attempts is None:
+            if len(self._open) == _OPEN_CHUNKS:
+                self._close_oldest()
+            attempts = self._open[chunk] = self._opened(chunk)
+        self._open.move_to_end(chunk)
+        found = latest(attempts, position)
+        if found is None:
+            return "canceled", _UNSENT
+        return found.status(position), found.rest(position)
+
+    def _close_oldest(self) -> None:
+        for results in self._open.popitem(last=False)[1]:
+            results.close()
+
+
+def assemble(
+    rows: Path, results: ChunkResults, sink: Sink, progress: Progress
+) -> Counter[ResultStatus]:
+    """Write the output, and return how many rows ended how."""
+    statuses: Counter[ResultStatus] = Counter()
+    with rows.open("rb") as lines:
+        for line in lines:
+            chunk, position, row_id, *columns = orjson.loads(line)
+            status: ResultStatus
+            if chunk == NOT_SENT:
+                status, rest = "errored", _bad_row(position)
+            else:
+                status, rest = results.find(chunk, position)
+            if columns and columns[0]:
+                # Behind the result's own columns.
+                rest = rest[:-1] + b"," + orjson.dumps(columns[0])[1:]
+            sink.write(b'{"custom_id":%b,%b' % (orjson.dumps(row_id), rest))
+            statuses[status] += 1
+            progress.rows_written += 1
+    return statuses
+
+
+def _bad_row(why: str) -> bytes:
+    return rest_of(BatchResult("", "errored", error=why, error_type=BAD_ROW, attempts=0))

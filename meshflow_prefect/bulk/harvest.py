@@ -1,0 +1,207 @@
+"""The results of one batch, on disk: as they came, with an index by the request's position.
+
+results-00000-1.jsonl    each result as JSON, without its braces' first and its custom id
+results-00000-1.index    where each position's result is, and its status
+results-00000-1.json     written last: the sums, and which requests are worth another try
+"""
+
+from __future__ import annotations
+
+import os
+from array import array
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, get_args
+from uuid import uuid4
+
+import orjson
+
+from meshflow_prefect.attempts import after, worth_another_try
+from meshflow_prefect.models import BatchResult, ResultStatus
+from meshflow_prefect.pricing import cost_of, exact
+
+_STATUSES: tuple[ResultStatus, ...] = get_args(ResultStatus)
+_FIELDS = [each.name for each in fields(BatchResult)]
+_BUFFER = 1 << 20
+_KINDS = 20
+"""How many kinds of failure are kept with their words; the rows hold all."""
+
+
+@dataclass
+class Tally:
+    """The sums over the results of one batch."""
+
+    batch_id: str = ""
+    is_whole: bool = True
+    """Whether every request had a row that could be read, so that reading again is of no use."""
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: Decimal = field(default_factory=Decimal)
+    """US$, of the rows whose cost is known."""
+    standard_cost: Decimal = field(default_factory=Decimal)
+    """US$, what the same would have cost outside of a batch."""
+    unknown_cost: int = 0
+    """Rows whose cost is not known."""
+    failures: Counter[str] = field(default_factory=Counter)
+    """What went wrong, in words, and how often."""
+    again: list[int] = field(default_factory=list)
+    """Positions of the requests that are worth another try."""
+
+    def count(self, result: BatchResult) -> None:
+        """Add one result, as it came."""
+        if result.cost_usd is None:
+            self.unknown_cost += 1
+        elif result.model is not None and result.usage:
+            usage = result.usage
+            output = int(usage.get("output_tokens") or 0)
+            self.output_tokens += output
+            self.input_tokens += result.tokens - output
+            self.cost += exact(result.cost_usd)
+            self.standard_cost += cost_of(result.model, usage, tier="standard") or 0
+        if result.error is not None and (
+            len(self.failures) < _KINDS or result.error in self.failures
+        ):
+            self.failures[result.error] += 1
+
+    def to_json(self) -> bytes:
+        """Return the tally for `from_json`."""
+        return orjson.dumps(asdict(self), default=str)
+
+    @classmethod
+    def from_json(cls, stored: bytes) -> Tally:
+        """Return what `to_json` was given."""
+        values: dict[str, Any] = orjson.loads(stored)
+        for name in ("cost", "standard_cost"):
+            values[name] = Decimal(values[name])
+        values["failures"] = Counter(values["failures"])
+        return cls(**values)
+
+
+class Harvest:
+    """Takes in the results of a batch. Nothing is at its place until `close` has put it there."""
+
+    def __init__(
+        self,
+        path: Path,
+        positions: Mapping[str, int],
+        requests: int,
+        *,
+        earlier: Sequence[Results] = (),
+        read: Callable[[BatchResult], BatchResult] | None = None,
+    ) -> None:
+        """Begin.
+
+        Args:
+            path: Where the results will be, without the ending.
+            positions: Of the requests of this batch in their chunk, by custom id.
+            requests: How many requests the chunk has.
+            earlier: The results of earlier attempts, whose costs are added to those of this one.
+            read: What is made of each result before anything else: the check of its output, say.
+        """
+        self.positions = positions
+        self._path, self._earlier, self._read = path, earlier, read
+        self._unique = uuid4().hex
+        self._file = self._part(".jsonl").open("xb", buffering=_BUFFER)
+        self._end = 0
+        self._offsets = array("Q", bytes(8 * requests))
+        self._lengths = array("L", bytes(array("L").itemsize * requests))
+        self._statuses = bytearray(requests)
+        self.tally = Tally()
+
+    def take(self, results: Sequence[BatchResult]) -> None:
+        """Write results of requests of this batch, each once."""
+        for result in results:
+            position = self.positions[result.custom_id]
+            if self._read is not None:
+                result = self._read(result)
+            self.tally.count(result)
+            if worth_another_try(result):
+                self.tally.again.append(position)
+            old = latest(self._earlier, position)
+            line = rest_of(result if old is None else after(old.result(position), result))
+            self._file.write(line)
+            self._offsets[position], self._lengths[position] = self._end, len(line)
+            self._statuses[position] = _STATUSES.index(result.status)
+            self._end += len(line)
+
+    def close(self, batch_id: str, *, is_whole: bool) -> Tally:
+        """Put the results in their place."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        self.tally.batch_id, self.tally.is_whole = batch_id, is_whole
+        self.tally.again.sort()
+        with self._part(".index").open("xb") as index:
+            index.write(self._offsets)
+            index.write(self._lengths)
+            index.write(self._statuses)
+        self._part(".json").write_bytes(self.tally.to_json())
+        for ending in (".jsonl", ".index", ".json"):
+            self._part(ending).replace(self._path.with_suffix(ending))
+        return self.tally
+
+    def abandon(self) -> None:
+        """Remove what was written, unless it is in its place."""
+        self._file.close()
+        for ending in (".jsonl", ".index", ".json"):
+            self._part(ending).unlink(missing_ok=True)
+
+    def _part(self, ending: str) -> Path:
+        return self._path.with_name(f".{self._path.name}.{self._unique}{ending}")
+
+
+class Results:
+    """The results of one batch, as a harvest has left them."""
+
+    def __init__(self, path: Path, requests: int) -> None:
+        """Open the files of a chunk of so many requests."""
+        stored = path.with_suffix(".index").read_bytes()
+        itemsize = array("L").itemsize
+        self._offsets, self._lengths = array("Q"), array("L")
+        self._offsets.frombytes(stored[: 8 * requests])
+        self._lengths.frombytes(stored[8 * requests : (8 + itemsize) * requests])
+        self._statuses = stored[(8 + itemsize) * requests :]
+        self._file = path.with_suffix(".jsonl").open("rb")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def __contains__(self, position: int) -> bool:
+        return bool(self._lengths[position])
+
+    def rest(self, position: int) -> bytes:
+        """Return the JSON of a result, from behind its custom id to its closing brace."""
+        return os.pread(self._file.fileno(), self._lengths[position], self._offsets[position])
+
+    def status(self, position: int) -> ResultStatus:
+        """Return the status of a result."""
+        return _STATUSES[self._statuses[position]]
+
+    def result(self, position: int) -> BatchResult:
+        """Return a result, without its custom id."""
+        values = orjson.loads(b"{" + self.rest(position))
+        return BatchResult("", **{name: values[name] for name in _FIELDS[1:]})
+
+
+def latest(attempts: Sequence[Results], position: int) -> Results | None:
+    """Return the last attempt that has a result for a position."""
+    return next((each for each in reversed(attempts) if position in each), None)
+
+
+def rest_of(result: BatchResult) -> bytes:
+    """Return the JSON of a result, from behind its custom id to its closing brace."""
+    values = result.to_dict()
+    del values["custom_id"]
+    return orjson.dumps(values, option=orjson.OPT_PASSTHROUGH_DATACLASS)[1:]
+
+
+def tally_of(path: Path) -> Tally | None:
+    """Return the sums of a batch whose results are in their place, or None."""
+    try:
+        return Tally.from_json(path.with_suffix(".json").read_bytes())
+    except FileNotFoundError:
+        return None

@@ -1,0 +1,180 @@
+"""A file job on its way through Anthropic: spooled chunks → batches → results on disk."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from functools import partial
+
+from meshflow_prefect.bulk.harvest import Harvest, Tally
+from meshflow_prefect.bulk.plan import Plan
+from meshflow_prefect.bulk.progress import Progress
+from meshflow_prefect.bulk.spool import SpooledChunk
+from meshflow_prefect.bulk.steps import collect_chunk
+from meshflow_prefect.bulk.workplace import Workplace
+from meshflow_prefect.jobs import wait
+from meshflow_prefect.ledger import Entry
+from meshflow_prefect.models import BatchResult
+from meshflow_prefect.queueing import Queue
+from meshflow_prefect.reporting import counted
+from meshflow_prefect.tasks import submit_chunk
+from meshflow_prefect.terms import Terms
+
+
+@dataclass(frozen=True)
+class FilePiece:
+    """What goes into one batch: a chunk, or those of its requests that are sent again."""
+
+    number: int
+    """Of the chunk."""
+    chunk: SpooledChunk
+    part: str
+    """Its name in the ledger."""
+    attempt: int = 1
+    known: Entry | None = None
+    """Its submission, where it is known already."""
+
+    @property
+    def requests(self) -> int:
+        """How many requests it has."""
+        return self.chunk.requests
+
+
+@dataclass(kw_only=True)
+class FileJob:
+    """Brings the chunks of a plan through as many batches as it takes.
+
+    A replay goes on where the disk and the ledger say that the job has come to.
+    """
+
+    name: str
+    """Tells the job's submissions in the ledger from those of others."""
+    plan: Plan
+    place: Workplace
+    terms: Terms
+    progress: Progress
+    max_cost: Decimal | None = None
+    """US$ that may be spent before no further chunk is sent."""
+    submitted: Mapping[str, Entry]
+    """The submissions of earlier processes, by their part of the job."""
+    read: Callable[[BatchResult], BatchResult] | None = None
+    """What is made of each result; see `Harvest`."""
+    unsent: int = field(default=0, init=False)
+    """Requests that were not sent, because the job had cost enough."""
+
+    async def run(self) -> None:
+        """Return when the results of all chunks are on disk."""
+        self.progress.requests, self.progress.chunks = self.plan.requests, len(self.plan.chunks)
+        numbers = range(len(self.plan.chunks))
+        pieces = await asyncio.to_thread(lambda: [self._next(number) for number in numbers])
+        await Queue(
+            [piece for piece in pieces if piece is not None],
+            most_requests=self.terms.max_requests_in_queue,
+            submit=self._submit,
+            ended=lambda batch_ids: wait(batch_ids, self.terms),
+            collect=self._collect,
+        ).work_off()
+
+    def tallies(self) -> list[Tally]:
+        """Return the sums of all batches that have been collected: first attempts come first."""
+        chunks = [self.place.tallies(self.plan, n) for n in range(len(self.plan.chunks))]
+        return [tally for chunk in chunks for tally in chunk[:1]] + [
+            tally for chunk in chunks for tally in chunk[1:]
+        ]
+
+    @property
+    def spent(self) -> Decimal:
+        """US$ that the batches which have been collected have cost."""
+        return sum((tally.cost for tally in self.tallies()), Decimal(0))
+
+    async def _submit(self, piece: FilePiece) -> str | None:
+        if piece.known is not None and piece.known.batch_id:
+            return piece.known.batch_id
+        if piece.known is None and self.max_cost is not None and self.spent >= self.max_cost:
+            # A second attempt that is not made leaves the results of the first.
+            self.unsent += piece.requests if piece.attempt == 1 else 0
+            return None
+        submit = submit_chunk.with_options(
+            task_run_name=f"submit {counted(piece.requests, 'request')}"
+        )
+        batch_id: str = await submit(
+            piece.chunk,
+            part=piece.part,
+            job_digest=self.plan.digest,
+            **self.terms.of_submission,
+        )
+        self.progress.chunks_sent += piece.attempt == 1
+        return batch_id
+
+    async def _collect(self, piece: FilePiece, batch_id: str) -> FilePiece | None:
+        whole = self.place.chunk(self.plan, piece.number)
+        ids = await asyncio.to_thread(lambda: whole.custom_ids)
+        positions = {custom_id: position for position, custom_id in enumerate(ids)}
+        # The same requests as were sent, unless damaged rows were read otherwise since then.
+        is_other = piece.known is not None and (
+            piece.known.work.ids_digest != piece.chunk.ids_digest
+        )
+        if piece.attempt > 1 and not is_other:
+            again = await asyncio.to_thread(lambda: piece.chunk.custom_ids)
+            positions = {custom_id: positions[custom_id] for custom_id in again}
+        earlier = self.place.open_results(self.plan, piece.number)[: piece.attempt - 1]
+        try:
+            tally = await collect_chunk(
+                batch_id,
+                # Nor does Prefect look into a partial for results of other tasks.
+                partial(
+                    Harvest,
+                    self.place.results(self.plan, piece.number, piece.attempt),
+                    positions,
+                    whole.requests,
+                    earlier=earlier,
+                    read=self.read,
+                ),
+                credentials=self.terms.key,
+                as_they_come=is_other,
+            )
+        finally:
+            for results in earlier:
+                results.close()
+        self.progress.cost_usd += tally.cost
+        if piece.attempt == 1:
+            self.progress.batches_ended += 1
+            self.progress.requests_ended += piece.requests
+        done = self.place.tallies(self.plan, piece.number)[: piece.attempt - 1]
+        return await asyncio.to_thread(self._again, piece.number, [*done, tally])
+
+    def _next(self, number: int) -> FilePiece | None:
+        """Return what of a chunk is to be done next, by what is on disk; None when all is."""
+        tallies = self.place.tallies(self.plan, number)
+        # What lacked rows is read once more: the missing ones may be there by now.
+        whole = [tally for tally in tallies if tally.is_whole]
+        if len(whole) < len(tallies) or not tallies:
+            chunk, part = self.place.chunk(self.plan, number), part_of(self.name, number)
+            return FilePiece(number, chunk, part, known=self.submitted.get(part))
+        self.progress.chunks_sent += 1
+        self.progress.batches_ended += 1
+        self.progress.requests_ended += self.plan.chunks[number].requests
+        self.progress.cost_usd += sum((tally.cost for tally in tallies), Decimal(0))
+        return self._again(number, tallies)
+
+    def _again(self, number: int, tallies: Sequence[Tally]) -> FilePiece | None:
+        """Return what of a chunk is to be sent again, after so many attempts."""
+        if len(tallies) == self.terms.max_attempts:
+            return None
+        attempt = len(tallies) + 1
+        part = f"attempt-{attempt}-of-{tallies[0].batch_id}"
+        known, again = self.submitted.get(part), tallies[-1].again
+        whole = self.place.chunk(self.plan, number)
+        if again:
+            path = whole.path.with_name(f"{whole.path.stem}-{attempt}.json")
+            return FilePiece(number, whole.some(again, path), part, attempt, known)
+        if known is not None and known.batch_id:
+            return FilePiece(number, whole, part, attempt, known)
+        return None
+
+
+def part_of(job: str, number: int) -> str:
+    """Return what a chunk of a job is called in the ledger."""
+    return f"{job}-chunk-{number + 1}"
