@@ -26,7 +26,9 @@ def open_filesystem(
     Raises `failure` for a protocol that is not known or whose driver is not installed.
     """
     try:
-        filesystem, path = url_to_fs(os.fspath(url), **(storage_options or {}))
+        # An archive is opened here already: `zip://*.jsonl::rows.zip`.
+        with explained(failure, shown(url), "cannot be opened"):
+            filesystem, path = url_to_fs(os.fspath(url), **(storage_options or {}))
     except ImportError as error:
         raise failure(f"{shown(url)!r}: {error}, with pip.", url=shown(url)) from error
     except ValueError as error:

@@ -6,10 +6,8 @@ Prefect writes a result to its final name, and tells its server of it without wa
 from __future__ import annotations
 
 import asyncio
-import os
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from prefect.context import FlowRunContext
 from prefect.filesystems import LocalFileSystem
@@ -17,13 +15,14 @@ from prefect.results import ResultStore
 from prefect.transactions import get_transaction
 
 from meshflow_prefect.flow_type import BatchFlow
+from meshflow_prefect.whole_files import whole_file
 
 
 class AtomicFileSystem(LocalFileSystem):
     """A local file system whose files appear under their name when they are whole and on disk.
 
     Never saved, and so never registered: what it wrote, Prefect reads with its own LocalFileSystem.
-    A process that is killed while it writes leaves a `….part` file, which nobody reads.
+    A process that is killed while it writes leaves a hidden `….part` file, which nobody reads.
     """
 
     _block_type_name = "Atomic Local File System"
@@ -42,16 +41,8 @@ class AtomicFileSystem(LocalFileSystem):
         if base not in target.parents:
             raise ValueError(f"{target} is outside of the base path {base}.")
         target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.with_name(f"{target.name}.{uuid4().hex}.part")
-        try:
-            with part.open("xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(target)
-        finally:
-            part.unlink(missing_ok=True)
-        _sync_directory(target.parent)
+        with whole_file(target) as file:
+            file.write(content)
         return str(target)
 
 
@@ -72,14 +63,3 @@ def _make_atomic(store: ResultStore) -> None:
     storage = store.result_storage
     if type(storage) is LocalFileSystem and store.result_storage_block_id is None:
         store.result_storage = AtomicFileSystem(basepath=storage.basepath)
-
-
-def _sync_directory(directory: Path) -> None:
-    # A move is on disk when the directory is. Windows cannot open one, and needs no such thing.
-    if os.name == "nt":
-        return
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

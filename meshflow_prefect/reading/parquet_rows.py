@@ -12,7 +12,7 @@ from meshflow_prefect.reading.arrow_values import column_reader
 from meshflow_prefect.reading.opening import opened
 from meshflow_prefect.reading.rows import Row, SourceFile
 
-_BATCH_BYTES = 8 << 20
+_BATCH_BYTES = 2 << 20
 _BATCH_ROWS = 8192
 _BUFFER_BYTES = 1 << 20
 """What is read of one column at a time. Without it pyarrow reads a row group's whole column."""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import subprocess
+import sys
+import textwrap
 from decimal import Decimal
 
 import orjson
@@ -138,6 +141,29 @@ def test_a_damaged_file_is_an_error_on_the_way(path):
     path.write_bytes(content)
     with pytest.raises(SourceError, match=r"rows.parquet'"):
         list(Source.open(path).rows())
+
+
+def test_a_missing_pyarrow_is_an_error_that_names_the_extra(path):
+    pq.write_table(pa.table({"a": [1]}), path)
+    code = """
+    import sys
+    sys.modules["pyarrow"] = None  # as if it were not installed
+    from meshflow_prefect import DestinationError, SourceError
+    from meshflow_prefect.sinks import check_destination
+    from meshflow_prefect.sources import Source
+    for error, look in (
+        (SourceError, lambda: Source.open(sys.argv[1]).columns),
+        (SourceError, lambda: list(Source.open(sys.argv[1]).rows())),
+        (DestinationError, lambda: check_destination(sys.argv[1], overwrite=True)),
+    ):
+        try:
+            look()
+        except error as raised:
+            assert "pip install 'meshflow-prefect[parquet]'" in str(raised), raised
+        else:
+            raise AssertionError
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code), str(path)], check=True)
 
 
 def test_large_rows_are_read_a_few_at_a_time(path):

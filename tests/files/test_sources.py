@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import zipfile
 from pathlib import Path
 
 import fsspec
@@ -138,6 +139,17 @@ def test_a_filesystem_without_its_driver_is_an_error_that_says_which(url, why):
     with pytest.raises(SourceError, match=why) as caught:
         Source.open(url)
     assert caught.value.url == url
+
+
+def test_an_archive_is_read_with_a_chained_url(in_folder):
+    with zipfile.ZipFile("rows.zip", "w") as archive:
+        for name in ("part-10.jsonl", "part-2.jsonl"):
+            archive.writestr(name, f'{{"a":"{name}"}}')
+
+    source = Source.open("zip://*.jsonl::rows.zip")
+    assert [row.values["a"] for row in source.rows()] == ["part-2.jsonl", "part-10.jsonl"]
+    with pytest.raises(SourceError, match=r"nothing\.zip': cannot be opened: No such file"):
+        Source.open("zip://*.jsonl::nothing.zip")
 
 
 def test_passwords_and_signatures_are_never_shown():

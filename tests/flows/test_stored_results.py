@@ -70,13 +70,13 @@ async def test_a_process_that_dies_while_it_writes_leaves_no_half_result(stack, 
     )
 
     assert died.returncode == -signal.SIGXFSZ, died.stderr.decode()
-    (part,) = storage.glob("meshflow-results-*")
+    (part,) = storage.glob(".meshflow-results-*")
     assert (part.suffix, part.stat().st_size) == (".part", 200_000)
 
     assert await collects(batch_id, 1000) == [f"row-{n}" for n in range(1000)]
     assert await collects(batch_id, 1000) == [f"row-{n}" for n in range(1000)]
-    whole = [path for path in storage.glob("meshflow-results-*") if path != part]
-    assert [path.name for path in whole] == [part.name.split(".")[0]]
+    whole = storage.glob("meshflow-results-*")
+    assert [path.name for path in whole] == [part.name.split(".")[1]]
     assert emulator.state()["calls"][RESULTS] == 2, "once by the process that died"
 
 

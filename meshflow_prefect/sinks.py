@@ -1,0 +1,195 @@
+"""Files out: a stream of JSON objects → JSON lines or Parquet, whole or not at all."""
+
+from __future__ import annotations
+
+import gzip
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+from glob import has_magic
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+from meshflow_prefect.errors import DestinationError
+from meshflow_prefect.filesystems import explained, is_local, open_filesystem, shown
+from meshflow_prefect.parquet_sink import ColumnType, needs_pyarrow, parquet_sink
+from meshflow_prefect.whole_files import closing, part_name, whole_file, whole_remote_file
+
+_JSON_LINES = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
+_PARQUET = (".parquet", ".pq")
+
+_BLOCK_BYTES = 1 << 20
+_GZIP_LEVEL = 6
+
+
+class Sink(Protocol):
+    """Where the rows of the output go, one after the other."""
+
+    def write(self, line: bytes) -> None:
+        """Add one row: a JSON object, without a line end.
+
+        Raises `DestinationError` when it cannot be written: a full disk, a value that does not
+        fit its column.
+        """
+
+
+def check_destination(
+    url: str | os.PathLike[str],
+    *,
+    overwrite: bool,
+    storage_options: Mapping[str, Any] | None = None,
+) -> None:
+    """Find out, before any work is done, whether the output can be written there.
+
+    A local folder that is missing is made. A small file is written beside the destination and
+    removed again, since only that shows whether it may be.
+
+    Raises `DestinationError` when the ending is not one of `.jsonl`, `.ndjson`, both also with
+    `.gz`, `.parquet` and `.pq`; when something is there, unless `overwrite`; for a folder; when
+    the folder or bucket cannot be written; for a driver that is not installed.
+    """
+    _destination(url, storage_options).check(overwrite=overwrite)
+
+
+@contextmanager
+def open_sink(
+    url: str | os.PathLike[str],
+    *,
+    schema: Mapping[str, ColumnType] | None,
+    overwrite: bool,
+    storage_options: Mapping[str, Any] | None = None,
+) -> Iterator[Sink]:
+    """Open the output; it is there, whole, when the block has ended well, and never in part.
+
+    It is written to `.name.….part` beside its place, brought to disk, and moved. A block that
+    raises leaves nothing; a process that is killed leaves that file.
+
+    Args:
+        url: A path, or a URL of fsspec; see `check_destination`, which is done first.
+        schema: For Parquet: the types of columns beside those of `BatchResult`: `string`,
+            `int64`, `double`, `bool`, or `json` for anything, written as JSON text.
+        overwrite: Whether a file that is there, or comes meanwhile, is replaced.
+        storage_options: What the filesystem takes: a region, an endpoint, credentials, …
+
+    Raises `DestinationError`.
+    """
+    destination = _destination(url, storage_options)
+    destination.check(overwrite=overwrite)
+    with ExitStack() as file_open, ExitStack() as sink_open:
+        # Errors of the block are the caller's, so that only what is around it is explained.
+        with destination.explained():
+            file = file_open.enter_context(destination.whole_file())
+            sink = sink_open.enter_context(destination.sink(file, schema or {}))
+        yield sink
+        with destination.explained():
+            sink_open.close()
+            if not overwrite:
+                destination.refuse_what_is_there()
+            file_open.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Destination:
+    """One file to be."""
+
+    filesystem: Any
+    path: str
+    name: str
+    """As the user would name it."""
+
+    def check(self, *, overwrite: bool) -> None:
+        if not self.path.lower().endswith(_JSON_LINES + _PARQUET):
+            endings = ", ".join(_JSON_LINES + _PARQUET)
+            raise DestinationError(f"{self.name!r}: known endings are {endings}.", url=self.name)
+        if self.path.lower().endswith(_PARQUET):
+            needs_pyarrow(self.name)
+        with self.explained():
+            self.filesystem.invalidate_cache()
+            if self.filesystem.isdir(self.path):
+                raise DestinationError(f"{self.name!r} is a folder; name a file.", url=self.name)
+            if not overwrite:
+                self.refuse_what_is_there()
+            self._try_to_write()
+
+    def refuse_what_is_there(self) -> None:
+        if self.filesystem.exists(self.path):
+            raise DestinationError(
+                f"{self.name!r} exists: remove it, name another file, or ask to overwrite it.",
+                url=self.name,
+            )
+
+    def _try_to_write(self) -> None:
+        folder, _, name = self.path.rpartition("/")
+        if is_local(self.filesystem):
+            self.filesystem.makedirs(folder or "/", exist_ok=True)
+        elif has_magic(self.path):
+            # fsspec moves all files that match, not the one of this name.
+            raise DestinationError(f"{self.name!r}: name one file, not a glob.", url=self.name)
+        # Elsewhere folders are not made: for some drivers that makes a bucket out of a typo.
+        part = f"{folder}/{part_name(name)}"
+        try:
+            self.filesystem.pipe_file(part, b"")
+            self.filesystem.rm_file(part)
+        except NotImplementedError as error:
+            raise DestinationError(
+                f"{self.name!r}: nothing can be written to such a URL.", url=self.name
+            ) from error
+
+    def whole_file(self) -> AbstractContextManager[BinaryIO]:
+        if is_local(self.filesystem):
+            return whole_file(Path(self.path))
+        return whole_remote_file(self.filesystem, self.path)
+
+    def sink(
+        self, file: BinaryIO, schema: Mapping[str, ColumnType]
+    ) -> AbstractContextManager[Sink]:
+        if self.path.lower().endswith(_PARQUET):
+            return parquet_sink(file, schema, self.name)
+        return _json_lines(file, self.name, compressed=self.path.lower().endswith(".gz"))
+
+    def explained(self) -> AbstractContextManager[None]:
+        return explained(DestinationError, self.name, "cannot be written")
+
+
+def _destination(
+    url: str | os.PathLike[str], storage_options: Mapping[str, Any] | None
+) -> _Destination:
+    filesystem, path = open_filesystem(url, storage_options, DestinationError)
+    if is_local(filesystem):
+        # A link stays, and leads to the new file.
+        path = Path(path).resolve().as_posix()
+    return _Destination(filesystem, path, shown(url))
+
+
+@contextmanager
+def _json_lines(file: BinaryIO, name: str, *, compressed: bool) -> Iterator[Sink]:
+    if not compressed:
+        sink = _JsonLines(file, name)
+        yield sink
+        sink.flush()
+        return
+    # Without a name and a time in it, the same rows make the same bytes.
+    with closing(gzip.GzipFile("", "wb", _GZIP_LEVEL, file, mtime=0)) as zipped:
+        sink = _JsonLines(zipped, name)
+        yield sink
+        sink.flush()
+
+
+class _JsonLines:
+    """Rows as lines, written a block at a time."""
+
+    def __init__(self, file: BinaryIO | gzip.GzipFile, name: str) -> None:
+        self._file, self._name = file, name
+        self._block = bytearray()
+
+    def write(self, line: bytes) -> None:
+        self._block += line
+        self._block += b"\n"
+        if len(self._block) >= _BLOCK_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        with explained(DestinationError, self._name, "cannot be written"):
+            self._file.write(bytes(self._block))
+        self._block.clear()
