@@ -54,7 +54,9 @@ async def result_lines(
             elif planned and rank in planned:
                 result = planned[rank]
             else:
-                unique = f"{batch.id}/{request['custom_id']}"
+                # Not of the ids, which are random: the same calls to an emulator that is as new
+                # get the same replies, byte for byte.
+                unique = f"{batch.sequence}/{row.place}"
                 result = _outcome(request["params"], unique, row.cached, rules, words_wanted)
             if spend is not None and result["type"] == "succeeded":
                 spend.add(result["message"]["model"], result["message"]["usage"])

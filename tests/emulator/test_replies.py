@@ -10,7 +10,15 @@ import jsonschema
 import pytest
 
 from meshflow_prefect.emulator import Emulator
-from tests.emulator.wire import client_of, message_of, params, run
+from tests.emulator.wire import (
+    BATCHES,
+    client_of,
+    create,
+    message_of,
+    params,
+    results_of,
+    run,
+)
 
 
 def _text(message: dict[str, Any]) -> str:
@@ -44,6 +52,44 @@ def test_the_same_request_gets_the_same_reply_and_another_one_another(
     assert same["message"]["id"] != again["message"]["id"]
     texts = [_text(row["message"]) for row in (same, other, model, system)]
     assert len(set(texts)) == 4
+
+
+def test_the_same_calls_to_an_emulator_as_new_get_the_same_replies_whatever_the_ids(
+    emulator: Emulator, api: httpx.Client
+) -> None:
+    def replies(name: str) -> list[list[dict[str, Any]]]:
+        rows = [params("Think.", **_THINKING), params("Weather? [[tool_use]]", tools=[_TOOL])]
+        found = []
+        for prompt in ("Go.", "Go.", "Stop."):
+            ids = [f"{name}-{prompt[0]}-{n}" for n in range(3)]
+            body = [
+                {"custom_id": custom_id, "params": row}
+                for custom_id, row in zip(ids, [params(prompt), *rows], strict=True)
+            ]
+            batch_id = api.post(BATCHES, json={"requests": body}).json()["id"]
+            emulator.end(batch_id)
+            results = results_of(api, batch_id)
+            found.append([results[custom_id]["message"] for custom_id in ids])
+        return found
+
+    once = replies("some")
+    emulator.reset()
+    assert replies("other") == once
+    ids = [message["id"] for batch in once for message in batch]
+    assert len(set(ids)) == 9
+
+
+def test_the_replies_of_a_later_batch_have_ids_of_their_own_where_an_earlier_one_is_deleted(
+    emulator: Emulator, api: httpx.Client
+) -> None:
+    def reply_id() -> str:
+        batch_id = create(api)["id"]
+        emulator.end(batch_id)
+        reply: str = results_of(api, batch_id)["row-0"]["message"]["id"]
+        assert api.delete(f"{BATCHES}/{batch_id}").status_code == 200
+        return reply
+
+    assert reply_id() != reply_id()
 
 
 def test_the_last_user_message_is_answered(emulator: Emulator, api: httpx.Client) -> None:
@@ -93,6 +139,7 @@ def test_a_prompt_or_a_setting_can_ask_for_a_length(emulator: Emulator, api: htt
         assert len(_text(message_of(brief, client, params())).split()) == 7
 
 
+_THINKING = {"thinking": {"type": "enabled", "budget_tokens": 1024}, "max_tokens": 2000}
 _TOOL = {
     "name": "get_weather",
     "input_schema": {
@@ -140,8 +187,7 @@ def test_a_web_search_is_in_the_content_and_in_the_usage(
 
 
 def test_thinking_comes_first_and_is_counted(emulator: Emulator, api: httpx.Client) -> None:
-    row = params(thinking={"type": "enabled", "budget_tokens": 1024}, max_tokens=2000)
-    message = message_of(emulator, api, row)
+    message = message_of(emulator, api, params(**_THINKING))
     assert [block["type"] for block in message["content"]] == ["thinking", "text"]
     thought = message["usage"]["output_tokens_details"]["thinking_tokens"]
     assert 0 < thought < message["usage"]["output_tokens"]
