@@ -132,6 +132,15 @@ def test_a_prompt_can_ask_for_the_rarer_reasons_to_stop(
     assert message_of(emulator, api, params(f"{marker} Go."))["stop_reason"] == reason
 
 
+@pytest.mark.parametrize("count", [1, 2, 40, 700])
+@pytest.mark.parametrize("prompt", ["Hi.", "Context?", "The lighthouse and the harbour."])
+def test_a_reply_has_as_many_words_as_were_asked_for_whatever_the_prompt(
+    emulator: Emulator, api: httpx.Client, prompt: str, count: int
+) -> None:
+    row = params(f"[[words {count}]] {prompt}", max_tokens=5_000)
+    assert len(_text(message_of(emulator, api, row)).split(" ")) == count
+
+
 def test_a_prompt_or_a_setting_can_ask_for_a_length(emulator: Emulator, api: httpx.Client) -> None:
     row = params("[[words 500]] Tell a story of the sea.")
     assert len(_text(message_of(emulator, api, row)).split()) == 500
