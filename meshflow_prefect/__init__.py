@@ -81,7 +81,17 @@ __all__ = [
     "total_cost",
 ]
 
-_ROOMS = ("errors", "models", "pricing", "client", "credentials", "tasks", "flows", "bulk.summary", "bulk.flow")
+_ROOMS = (
+    "errors",
+    "models",
+    "pricing",
+    "client",
+    "credentials",
+    "tasks",
+    "flows",
+    "bulk.summary",
+    "bulk.flow",
+)
 """Where the names live, the rooms that are cheap to import first."""
 
 

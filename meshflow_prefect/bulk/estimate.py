@@ -99,9 +99,7 @@ def check_budget(found: Estimate, max_cost_usd: float) -> None:
         )
 
 
-def _added_up(
-    source: str, plan: Plan, ratios: Mapping[str, list[float]], counted: int
-) -> Estimate:
+def _added_up(source: str, plan: Plan, ratios: Mapping[str, list[float]], counted: int) -> Estimate:
     every = [ratio for found in ratios.values() for ratio in found]
     usual = sum(every) / len(every) if every else 1 / _BYTES_PER_TOKEN
     densest = max(every) if every else 1 / _FEWEST_BYTES_PER_TOKEN

@@ -45,7 +45,7 @@ class Batch:
 
     id: str
     sequence: int
-    """The order of creation, for batches made at one moment of a stepped clock."""
+    """Which batch of this emulator it is, in the order of creation; the first is 1."""
 
     workspace: str
     version: str

@@ -104,7 +104,7 @@ class Intake:
         with (self._folder / INDEX).open("wb") as index:
             for rank, place in enumerate(order):
                 cached = self._cached.get(place, _NOT_CACHED)
-                index.write(Row(offsets[place], self._lengths[place], cached).packed())
+                index.write(Row(place, offsets[place], self._lengths[place], cached).packed())
                 if place in self._errored:
                     self.errored_ranks.append(rank)
                 if self._outcomes is not None:

@@ -20,7 +20,6 @@ planned, see `row_faults`.
 from __future__ import annotations
 
 import hashlib
-import random
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -44,13 +43,15 @@ _QUOTED_WORDS = 12
 _THINKING = "The question is what is asked here, and the answer has to use its own words."
 _STOPPED_BY = {"pause": "pause_turn", "context_window": "model_context_window_exceeded"}
 _OPENINGS = ("In short", "Briefly", "To answer directly", "Here is the gist", "As I read it")
+# Before, between and after two words of the prompt, and how many words that makes with them.
 _SENTENCES = (
-    "It comes down to {0} and {1}.",
-    "The part about {0} matters most, then {1}.",
-    "Start with {0}; {1} follows from it.",
-    "What is said of {0} also holds for {1}.",
-    "Keep {0} apart from {1}.",
+    ("It comes down to ", " and ", ".", 7),
+    ("The part about ", " matters most, then ", ".", 8),
+    ("Start with ", "; ", " follows from it.", 7),
+    ("What is said of ", " also holds for ", ".", 9),
+    ("Keep ", " apart from ", ".", 5),
 )
+_FOR_LACK_OF_WORDS = ("context", "detail")
 
 
 @dataclass
@@ -172,20 +173,28 @@ def _text(params: dict[str, Any], prompt: str, words: list[str], *, wanted: int 
     # A hash of the params and not of the prompt alone, so that another model or another system
     # prompt gives another reply.
     canonical = orjson.dumps(params, option=orjson.OPT_SORT_KEYS)
-    dice = random.Random(hashlib.blake2b(canonical, digest_size=8).digest())  # noqa: S311
-    length = dice.randint(20, 60) if wanted is None else wanted
+    dice = hashlib.shake_128(hashlib.blake2b(canonical, digest_size=16).digest())
+    length = max(1, wanted) if wanted is not None else 20 + dice.digest(1)[0] % 41
     telling = sorted({word for word in words if len(word) > 3})
-    telling += ["the question", "the answer"][: max(0, 2 - len(telling))]
+    if len(telling) < 2:
+        telling += [word for word in _FOR_LACK_OF_WORDS if word not in telling]
     sentence = _SENTENCE_END.split(prompt[:_LOOKED_AT], maxsplit=1)[0]
     quoted = " ".join(sentence.split()[:_QUOTED_WORDS])
-    text = f"{dice.choice(_OPENINGS)}: you ask about \u201c{quoted}\u201d."
+    # A byte for each choice, as many as the longest reply can need.
+    choices = iter(dice.digest(1 + 3 * length))
+    text = f"{_OPENINGS[next(choices) % len(_OPENINGS)]}: you ask about \u201c{quoted}\u201d."
     said = [text]
-    count = len(text.split())
-    while count < length:
-        more = dice.choice(_SENTENCES).format(*dice.sample(telling, 2))
-        said.append(more)
-        count += more.count(" ") + 1
-    return " ".join(said) if wanted is None else " ".join(" ".join(said).split()[: max(1, length)])
+    count = text.count(" ") + 1
+    kinds, sentences = len(telling), len(_SENTENCES)
+    for kind, one, step in zip(choices, choices, choices, strict=True):
+        if count >= length:
+            break
+        before, between, after, size = _SENTENCES[kind % sentences]
+        other = (one + 1 + step % (kinds - 1)) % kinds  # never the same word twice
+        said.append(f"{before}{telling[one % kinds]}{between}{telling[other]}{after}")
+        count += size
+    text = " ".join(said)
+    return text if wanted is None else text.rsplit(" ", max(0, count - length))[0]
 
 
 def _output_schema(params: dict[str, Any]) -> dict[str, Any] | None:

@@ -54,7 +54,9 @@ async def result_lines(
             elif (outcome := planned.get(rank)) is not None and outcome.text is None:
                 result = outcome.result()
             else:
-                unique = f"{batch.id}/{request['custom_id']}"
+                # Not of the ids, which are random: the same calls to an emulator that is as new
+                # get the same replies, byte for byte.
+                unique = f"{batch.sequence}/{row.place}"
                 text = None if outcome is None else outcome.text
                 result = _outcome(request["params"], unique, row.cached, rules, words_wanted, text)
             if spend is not None and result["type"] == "succeeded":

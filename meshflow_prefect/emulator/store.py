@@ -26,12 +26,15 @@ from meshflow_prefect.emulator.tokens import CachedTokens
 REQUESTS = "requests.jsonl"
 INDEX = "index.bin"
 _RECORD = "batch.json"
-_ROW = struct.Struct("<QIIII")
+_ROW = struct.Struct("<IQIIII")
 _ROWS_AT_ONCE = 4_096
 
 
 class Row(NamedTuple):
     """Where a request is in the requests file, and what it has to do with the prompt cache."""
+
+    place: int
+    """Which request of the batch it is; they count from 0."""
 
     offset: int
     length: int
@@ -39,7 +42,7 @@ class Row(NamedTuple):
 
     def packed(self) -> bytes:
         """Return this row as bytes of fixed length."""
-        return _ROW.pack(self.offset, self.length, *self.cached)
+        return _ROW.pack(self.place, self.offset, self.length, *self.cached)
 
 
 class Store:
@@ -58,6 +61,7 @@ class Store:
         ]
         for batch in sorted(records, key=lambda batch: batch.sequence):
             self._batches[batch.id] = batch
+        self._last_sequence = max((batch.sequence for batch in records), default=0)
 
     @property
     def _incoming(self) -> Path:
@@ -82,6 +86,7 @@ class Store:
         self._write(self._incoming / batch.id, batch)
         (self._incoming / batch.id).replace(self._complete / batch.id)
         self._batches[batch.id] = batch
+        self._last_sequence = batch.sequence
 
     def save(self, batch: Batch) -> None:
         """Keep what has changed in a record."""
@@ -97,7 +102,7 @@ class Store:
 
     def next_sequence(self) -> int:
         """Return the sequence number for a new batch."""
-        return 1 + max((batch.sequence for batch in self._batches.values()), default=0)
+        return self._last_sequence + 1
 
     def delete(self, batch_id: str) -> None:
         """Forget a batch."""
@@ -105,9 +110,10 @@ class Store:
         shutil.rmtree(self._complete / batch_id, ignore_errors=True)
 
     def clear(self) -> None:
-        """Forget every batch."""
+        """Forget every batch, and begin to count from 1 again."""
         for batch_id in list(self._batches):
             self.delete(batch_id)
+        self._last_sequence = 0
 
     def folder(self, batch_id: str) -> Path:
         """Where the files of an accepted batch are."""
@@ -117,8 +123,8 @@ class Store:
         """Yield the rows of a batch, in the order in which they finish."""
         with (self._complete / batch_id / INDEX).open("rb") as index:
             while piece := index.read(_ROW.size * _ROWS_AT_ONCE):
-                for offset, length, *cached in _ROW.iter_unpack(piece):
-                    yield Row(offset, length, CachedTokens(*cached))
+                for place, offset, length, *cached in _ROW.iter_unpack(piece):
+                    yield Row(place, offset, length, CachedTokens(*cached))
 
     def read_anchor(self) -> Anchor | None:
         """Return the time that an earlier emulator kept, if there was one."""

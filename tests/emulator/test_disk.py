@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from meshflow_prefect.emulator import Emulator, EmulatorSettings
-from tests.emulator.wire import BATCHES, client_of, create, lines_of, params, status_of
+from tests.emulator.wire import BATCHES, client_of, create, lines_of, params, run, status_of
 
 
 def test_batches_and_time_survive_a_restart(tmp_path: Path) -> None:
@@ -33,6 +34,19 @@ def test_batches_and_time_survive_a_restart(tmp_path: Path) -> None:
         assert [batch["id"] for batch in emulator.batches()] == [running, cancelled, ended]
         emulator.advance(50)
         assert status_of(api, running)["processing_status"] == "ended"
+
+
+def test_the_replies_of_a_batch_after_a_restart_are_those_without_one(tmp_path: Path) -> None:
+    def replies(directory: Path, *, restart: bool) -> list[dict[str, Any]]:
+        found = []
+        for start in ((0,), (1,)) if restart else ((0, 1),):
+            with Emulator(directory=directory) as emulator, client_of(emulator) as api:
+                found += [run(emulator, api, params("Go."))[0] for _ in start]
+        return found
+
+    apart = replies(tmp_path / "apart", restart=True)
+    assert apart == replies(tmp_path / "together", restart=False)
+    assert apart[0]["message"]["id"] != apart[1]["message"]["id"]
 
 
 def test_half_a_body_is_swept_away_at_the_next_start(tmp_path: Path) -> None:

@@ -10,7 +10,15 @@ import jsonschema
 import pytest
 
 from meshflow_prefect.emulator import Emulator
-from tests.emulator.wire import client_of, message_of, params, run
+from tests.emulator.wire import (
+    BATCHES,
+    client_of,
+    create,
+    message_of,
+    params,
+    results_of,
+    run,
+)
 
 
 def _text(message: dict[str, Any]) -> str:
@@ -44,6 +52,44 @@ def test_the_same_request_gets_the_same_reply_and_another_one_another(
     assert same["message"]["id"] != again["message"]["id"]
     texts = [_text(row["message"]) for row in (same, other, model, system)]
     assert len(set(texts)) == 4
+
+
+def test_the_same_calls_to_an_emulator_as_new_get_the_same_replies_whatever_the_ids(
+    emulator: Emulator, api: httpx.Client
+) -> None:
+    def replies(name: str) -> list[list[dict[str, Any]]]:
+        rows = [params("Think.", **_THINKING), params("Weather? [[tool_use]]", tools=[_TOOL])]
+        found = []
+        for prompt in ("Go.", "Go.", "Stop."):
+            ids = [f"{name}-{prompt[0]}-{n}" for n in range(3)]
+            body = [
+                {"custom_id": custom_id, "params": row}
+                for custom_id, row in zip(ids, [params(prompt), *rows], strict=True)
+            ]
+            batch_id = api.post(BATCHES, json={"requests": body}).json()["id"]
+            emulator.end(batch_id)
+            results = results_of(api, batch_id)
+            found.append([results[custom_id]["message"] for custom_id in ids])
+        return found
+
+    once = replies("some")
+    emulator.reset()
+    assert replies("other") == once
+    ids = [message["id"] for batch in once for message in batch]
+    assert len(set(ids)) == 9
+
+
+def test_the_replies_of_a_later_batch_have_ids_of_their_own_where_an_earlier_one_is_deleted(
+    emulator: Emulator, api: httpx.Client
+) -> None:
+    def reply_id() -> str:
+        batch_id = create(api)["id"]
+        emulator.end(batch_id)
+        reply: str = results_of(api, batch_id)["row-0"]["message"]["id"]
+        assert api.delete(f"{BATCHES}/{batch_id}").status_code == 200
+        return reply
+
+    assert reply_id() != reply_id()
 
 
 def test_the_last_user_message_is_answered(emulator: Emulator, api: httpx.Client) -> None:
@@ -84,6 +130,15 @@ def test_a_prompt_can_ask_for_the_rarer_reasons_to_stop(
     emulator: Emulator, api: httpx.Client, marker: str, reason: str
 ) -> None:
     assert message_of(emulator, api, params(f"{marker} Go."))["stop_reason"] == reason
+
+
+@pytest.mark.parametrize("count", [1, 2, 40, 700])
+@pytest.mark.parametrize("prompt", ["Hi.", "Context?", "The lighthouse and the harbour."])
+def test_a_reply_has_as_many_words_as_were_asked_for_whatever_the_prompt(
+    emulator: Emulator, api: httpx.Client, prompt: str, count: int
+) -> None:
+    row = params(f"[[words {count}]] {prompt}", max_tokens=5_000)
+    assert len(_text(message_of(emulator, api, row)).split(" ")) == count
 
 
 def test_a_prompt_or_a_setting_can_ask_for_a_length(emulator: Emulator, api: httpx.Client) -> None:
@@ -128,6 +183,7 @@ def test_an_exact_reply_can_break_the_schema_and_is_cut_like_any_other(
     assert (_text(message), message["stop_reason"]) == ('{"no": "', "max_tokens")
 
 
+_THINKING = {"thinking": {"type": "enabled", "budget_tokens": 1024}, "max_tokens": 2000}
 _TOOL = {
     "name": "get_weather",
     "input_schema": {
@@ -175,8 +231,7 @@ def test_a_web_search_is_in_the_content_and_in_the_usage(
 
 
 def test_thinking_comes_first_and_is_counted(emulator: Emulator, api: httpx.Client) -> None:
-    row = params(thinking={"type": "enabled", "budget_tokens": 1024}, max_tokens=2000)
-    message = message_of(emulator, api, row)
+    message = message_of(emulator, api, params(**_THINKING))
     assert [block["type"] for block in message["content"]] == ["thinking", "text"]
     thought = message["usage"]["output_tokens_details"]["thinking_tokens"]
     assert 0 < thought < message["usage"]["output_tokens"]
