@@ -56,6 +56,23 @@ class Estimate:
         """Return all of it as JSON values."""
         return asdict(self)
 
+    def __str__(self) -> str:
+        how = (
+            "the API has counted them all"
+            if self.counted == self.requests
+            else f"by the API's count of {self.counted} of them"
+            if self.counted
+            else "estimated from their bytes: the API could not count them"
+        )
+        return (
+            f"{self.rows:,} rows of {self.source}: {self.requests:,} requests in {self.batches:,} "
+            f"batches, {self.bytes:,} bytes. Input {self.input_tokens:,} tokens, at most "
+            f"{self.most_input_tokens:,} ({how}); output at most {self.most_output_tokens:,}. "
+            f"In batches {_range(self.least_usd, self.most_usd)}, at standard price "
+            f"{_range(self.standard_least_usd, self.standard_most_usd)}: the lower figure is "
+            "without replies, the upper with all as long as max_tokens."
+        )
+
 
 async def estimate(
     source: str, plan: Plan, place: Workplace, anthropic: AnthropicBatchClient
@@ -145,6 +162,12 @@ def _added_up(source: str, plan: Plan, ratios: Mapping[str, list[float]], counte
         standard_least_usd=_float(costs.get(("standard", "least"), Decimal(0))),
         standard_most_usd=_float(costs.get(("standard", "most"), Decimal(0))),
     )
+
+
+def _range(least: float | None, most: float | None) -> str:
+    if least is None or most is None:
+        return "of unknown price"
+    return f"US$ {least:.6g} to {most:.6g}"
 
 
 def _float(cost: Decimal | None) -> float | None:

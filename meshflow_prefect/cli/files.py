@@ -1,0 +1,242 @@
+"""Commands from a file to a file: estimate, run."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+from cyclopts import Parameter
+
+from meshflow_prefect.bulk.recipe import Recipe
+from meshflow_prefect.bulk.spool import OnBadRow, Spooling
+from meshflow_prefect.chunking import MAX_BYTES, MAX_REQUESTS, Limits, id_suffix
+from meshflow_prefect.cli.app import app, done, fail, print_json
+from meshflow_prefect.models import DEFAULT_MODEL
+from meshflow_prefect.queueing import MAX_IN_QUEUE
+from meshflow_prefect.sources import Source
+
+_INTERRUPTED = 130
+
+
+@app.command
+def run(
+    source: str,
+    *,
+    output: Annotated[str, Parameter(alias="-o")],
+    prompt: Annotated[str | None, Parameter(alias="-p")] = None,
+    system: str = "",
+    model: Annotated[str, Parameter(alias="-m")] = DEFAULT_MODEL,
+    max_tokens: int = 1024,
+    params: str = "{}",
+    id_column: str | None = None,
+    include_input: bool = False,
+    on_bad_row: OnBadRow = "raise",
+    deduplicate: bool = False,
+    overwrite: bool = False,
+    max_cost_usd: float | None = None,
+    failure_threshold: float | None = None,
+    max_attempts: int = 2,
+    poll_interval: float = 30.0,
+    max_requests_in_queue: int = MAX_IN_QUEUE,
+    max_requests_per_batch: int = MAX_REQUESTS,
+    max_bytes_per_batch: int = MAX_BYTES,
+    credentials: str | None = None,
+    job_key: str | None = None,
+) -> None:
+    """Run every row of a file as one request, and write one row for each, in input order.
+
+    Started again after it was killed, the same command goes on: what was submitted is not
+    submitted again, as long as source, prompt and destination are the same. Prints the figures as
+    JSON.
+
+    Parameters
+    ----------
+    source
+        A file, a glob or a folder of .jsonl, .csv or .parquet files; a path or any fsspec URL.
+    output
+        The file to write: .jsonl or .parquet.
+    prompt
+        A template, such as "Summarise: {text}". Left out: the rows' own messages, params, prompt.
+    system
+        The system prompt; a template too.
+    model
+        The model that answers.
+    max_tokens
+        The most tokens that each reply may have.
+    params
+        Other Messages parameters, as a JSON object.
+    id_column
+        The column that names the rows. Left out: id, else the row's number.
+    include_input
+        Write the input's columns too.
+    on_bad_row
+        Whether rows that are no requests stop everything before it is submitted, or are written
+        as failed.
+    deduplicate
+        Send equal requests once.
+    overwrite
+        Replace a file that is there.
+    max_cost_usd
+        Submit nothing when it may cost more, and nothing further when it has cost as much.
+    failure_threshold
+        Exit with 1 when a larger share of the rows has failed. Left out: failed rows are rows.
+    max_attempts
+        In how many batches a row may be sent.
+    poll_interval
+        Seconds between two checks.
+    max_requests_in_queue
+        How many requests may wait at Anthropic at once.
+    max_requests_per_batch
+        The most requests of one batch.
+    max_bytes_per_batch
+        The most bytes of one batch.
+    credentials
+        The name of an AnthropicCredentials block. Left out: the environment's key.
+    job_key
+        Names the job. Left out: made of the source, as it is now, and of all that is asked.
+    """
+    given = dict(locals())
+    # Prefect's own lines would run through the display.
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
+    from meshflow_prefect.bulk.flow import batch_file
+
+    options = {name: given[name] for name in given if name not in ("output", "source", "params")}
+    options["params"] = _object(params)
+    if failure_threshold is None:
+        options["failure_threshold"] = 0.0
+    else:
+        options["on_failure"] = "raise"
+
+    async def work() -> Any:
+        options["job_key"] = job_key or await asyncio.to_thread(_job_key, source, output, options)
+        return await batch_file(source, output, **options)
+
+    try:
+        summary = done(work())
+    except KeyboardInterrupt:
+        print("Stopped. Batches go on; the same command collects them.", file=sys.stderr)
+        raise SystemExit(_INTERRUPTED) from None
+    print(summary, file=sys.stderr)
+    print_json(summary.to_dict())
+    if summary.unsent:
+        fail(f"{summary.unsent:,} requests were not sent: max_cost_usd was reached.")
+
+
+@app.command
+def estimate(
+    source: str,
+    *,
+    prompt: Annotated[str | None, Parameter(alias="-p")] = None,
+    system: str = "",
+    model: Annotated[str, Parameter(alias="-m")] = DEFAULT_MODEL,
+    max_tokens: int = 1024,
+    params: str = "{}",
+    id_column: str | None = None,
+    on_bad_row: OnBadRow = "raise",
+    deduplicate: bool = False,
+    max_requests_per_batch: int = MAX_REQUESTS,
+    max_bytes_per_batch: int = MAX_BYTES,
+    credentials: str | None = None,
+) -> None:
+    """Print what a job will come to: rows, tokens, batches, and its cost. Submits nothing.
+
+    Parameters
+    ----------
+    source
+        As for `run`, as all that follows.
+    prompt
+        A template.
+    system
+        A template too.
+    model
+        The model that answers.
+    max_tokens
+        The most tokens that each reply may have: the upper end of the cost.
+    params
+        Other Messages parameters, as a JSON object.
+    id_column
+        The column that names the rows.
+    on_bad_row
+        Whether rows that are no requests are an error, or left out.
+    deduplicate
+        Count equal requests once.
+    max_requests_per_batch
+        The most requests of one batch.
+    max_bytes_per_batch
+        The most bytes of one batch.
+    credentials
+        The name of an AnthropicCredentials block. Left out: the environment's key.
+    """
+    from meshflow_prefect.bulk.estimate import estimate as estimated
+    from meshflow_prefect.bulk.progress import Progress
+    from meshflow_prefect.bulk.workplace import Workplace
+    from meshflow_prefect.keys import usable_credentials
+
+    async def work() -> Any:
+        how = Spooling(
+            recipe=Recipe(
+                prompt=prompt,
+                system=system,
+                model=model,
+                max_tokens=max_tokens,
+                params=_object(params),
+                id_column=id_column,
+            ),
+            suffix=id_suffix(""),
+            limits=Limits(max_requests=max_requests_per_batch, max_bytes=max_bytes_per_batch),
+            on_bad_row=on_bad_row,
+            deduplicate=deduplicate,
+        )
+        with tempfile.TemporaryDirectory() as directory:
+            place = Workplace(Path(directory))
+            opened = Source.open(source)
+            plan = await asyncio.to_thread(how.write, opened, place.spool, Progress())
+            key = await usable_credentials("", credentials)
+            async with key.get_client() as anthropic:
+                return await estimated(source, plan, place, anthropic)
+
+    found = done(work())
+    print(found, file=sys.stderr)
+    print_json(found.to_dict())
+
+
+def _job_key(source: str, output: str, options: dict[str, Any]) -> str:
+    """Return a key that is the same when the command is given again, and its source is the same."""
+    asked = {name: value for name, value in options.items() if name in _CONTENT}
+    place = output if "://" in output else str(Path(output).resolve())
+    fingerprint = Source.open(source).fingerprint
+    said = orjson.dumps([source, place, fingerprint, asked], option=orjson.OPT_SORT_KEYS)
+    return f"meshflow-prefect run {hashlib.sha256(said).hexdigest()[:24]}"
+
+
+_CONTENT = frozenset(
+    {
+        "prompt",
+        "system",
+        "model",
+        "max_tokens",
+        "params",
+        "id_column",
+        "on_bad_row",
+        "deduplicate",
+        "max_requests_per_batch",
+        "max_bytes_per_batch",
+    }
+)
+"""The options that decide what is submitted."""
+
+
+def _object(params: str) -> dict[str, Any]:
+    try:
+        parsed = orjson.loads(params)
+    except ValueError as error:
+        fail(f"--params: not JSON: {error}.")
+    if not isinstance(parsed, dict):
+        fail(f"--params: expected a JSON object, got {params!r}.")
+    return parsed
