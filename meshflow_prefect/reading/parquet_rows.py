@@ -1,4 +1,4 @@
-"""Parquet → rows, a few megabytes at a time however large a row group is."""
+"""Parquet → rows, about two megabytes at a time however large a row group is."""
 
 from __future__ import annotations
 
