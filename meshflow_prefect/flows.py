@@ -13,7 +13,7 @@ from prefect.logging import get_run_logger
 from pydantic import SecretStr, SkipValidation
 
 from meshflow_prefect.cancellation import RUN_RESOURCE, batches_to_cancel
-from meshflow_prefect.chunking import make_chunks, task_ids
+from meshflow_prefect.chunking import MAX_BYTES, MAX_REQUESTS, Limits, make_chunks, task_ids
 from meshflow_prefect.credentials import AnthropicCredentials
 from meshflow_prefect.errors import InvalidRequestError
 from meshflow_prefect.failures import OnFailure, check_failures
@@ -51,6 +51,8 @@ async def batch_agent_tasks(
     batch_ids: Sequence[str] | None = None,
     if_unknown: str = "stop",
     max_requests_in_queue: int = MAX_IN_QUEUE,
+    max_requests_per_batch: int = MAX_REQUESTS,
+    max_bytes_per_batch: int = MAX_BYTES,
 ) -> list[BatchResult]:
     """Run each task as one request of a batch, at half price, within 24 hours.
 
@@ -89,6 +91,8 @@ async def batch_agent_tasks(
             whether there is a batch: `stop` raises, `submit` sends again, a batch id adopts it.
         max_requests_in_queue: How many requests of the job may wait at Anthropic at once. What
             does not fit is submitted when earlier batches have ended.
+        max_requests_per_batch: The most requests of one batch.
+        max_bytes_per_batch: The most bytes of one batch.
 
     Returns:
         Exactly one result for each task, in the order of `tasks`. A request that failed is a
@@ -105,25 +109,18 @@ async def batch_agent_tasks(
         BatchNotFoundError: the batch was deleted, or one of `batch_ids` does not exist.
         BatchFailedError: more requests failed than `failure_threshold` allows.
     """
-    terms = Terms(
+    given = locals()
+    terms = Terms.among(
+        given,
         key=await usable_credentials(api_key, credentials),
-        poll_interval=poll_interval,
-        wait_fraction=wait_fraction,
-        timeout=timeout,
-        max_attempts=max_attempts,
-        on_failure=on_failure,
-        failure_threshold=failure_threshold,
-        on_cancel=on_cancel,
-        job_key=job_key,
-        if_unknown=if_unknown,
-        max_requests_in_queue=max_requests_in_queue,
+        limits=Limits(max_requests=max_requests_per_batch, max_bytes=max_bytes_per_batch),
     )
     if batch_ids is not None:
         made = _checked_ids(batch_ids, tasks)
         return _judged(made, await collect_existing(made, terms), terms)
     requests = _requests(tasks, agent_model, system_prompt, max_tokens, params or {})
     # In a thread: what takes seconds must not stop the other jobs of the event loop.
-    chunks = await asyncio.to_thread(make_chunks, requests)
+    chunks = await asyncio.to_thread(make_chunks, requests, limits=terms.limits)
     chunks = await asyncio.to_thread(named_after, chunks, job_key)
     job = Job(requests, chunks, terms, names_itself=True)
     results = await job.run()
@@ -145,6 +142,8 @@ async def batch_requests(
     job_key: str = "",
     if_unknown: str = "stop",
     max_requests_in_queue: int = MAX_IN_QUEUE,
+    max_requests_per_batch: int = MAX_REQUESTS,
+    max_bytes_per_batch: int = MAX_BYTES,
 ) -> list[BatchResult]:
     """Run requests of any kind (several models, whole conversations, tools) as one job.
 
@@ -166,25 +165,20 @@ async def batch_requests(
         job_key: Names the job across runs.
         if_unknown: `stop`, `submit`, or the id of a batch.
         max_requests_in_queue: How many requests may wait at Anthropic at once.
+        max_requests_per_batch: The most requests of one batch.
+        max_bytes_per_batch: The most bytes of one batch.
 
     Returns:
         Exactly one result for each request, in the order of `requests`.
     """
-    terms = Terms(
+    given = locals()
+    terms = Terms.among(
+        given,
         key=await usable_credentials("", credentials),
-        poll_interval=poll_interval,
-        wait_fraction=wait_fraction,
-        timeout=timeout,
-        max_attempts=max_attempts,
-        on_failure=on_failure,
-        failure_threshold=failure_threshold,
-        on_cancel=on_cancel,
-        job_key=job_key,
-        if_unknown=if_unknown,
-        max_requests_in_queue=max_requests_in_queue,
+        limits=Limits(max_requests=max_requests_per_batch, max_bytes=max_bytes_per_batch),
     )
     requests = list(requests)
-    chunks = await asyncio.to_thread(make_chunks, requests)
+    chunks = await asyncio.to_thread(make_chunks, requests, limits=terms.limits)
     job = Job(requests, chunks, terms, names_itself=False)
     results = await job.run()
     return _judged(job.batch_ids, results, terms)

@@ -16,7 +16,7 @@ from meshflow_prefect.whole_files import closing
 ColumnType: TypeAlias = Literal["string", "int64", "double", "bool", "json"]
 """`json` is a string column that holds any value as JSON text."""
 
-RESULT_COLUMNS: Mapping[str, ColumnType] = {
+RESULT_TYPES: Mapping[str, ColumnType] = {
     "custom_id": "string",
     "status": "string",
     "output": "string",
@@ -29,6 +29,8 @@ RESULT_COLUMNS: Mapping[str, ColumnType] = {
     "usage": "json",
     "message": "json",
     "attempts": "int64",
+    "parsed": "json",
+    "earlier_usage": "json",
     "succeeded": "bool",
     "refused": "bool",
     "truncated": "bool",
@@ -70,11 +72,11 @@ def parquet_sink(
     import pyarrow as pa  # type: ignore[import-untyped]
     import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
-    if doubled := sorted(RESULT_COLUMNS.keys() & schema.keys()):
+    if doubled := sorted(RESULT_TYPES.keys() & schema.keys()):
         raise DestinationError(
             f"{name!r}: the column {doubled[0]!r} is one of the results' own: rename it.", url=name
         )
-    columns = {**RESULT_COLUMNS, **schema}
+    columns = {**RESULT_TYPES, **schema}
     arrow = {
         "string": pa.string(),
         "json": pa.string(),

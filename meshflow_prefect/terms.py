@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Self
 
 from meshflow_prefect.chunking import API_LIMITS, Limits
 from meshflow_prefect.credentials import AnthropicCredentials
@@ -29,6 +30,12 @@ class Terms:
     if_unknown: str = "stop"
     max_requests_in_queue: int = MAX_IN_QUEUE
     limits: Limits = API_LIMITS
+
+    @classmethod
+    def among(cls, parameters: Mapping[str, Any], **others: Any) -> Self:
+        """Return the terms that are among the parameters of a flow, and others beside them."""
+        names = {each.name for each in fields(cls)} - others.keys()
+        return cls(**{n: parameters[n] for n in names if n in parameters}, **others)
 
     def __post_init__(self) -> None:
         """Check what can be checked before anything is submitted."""

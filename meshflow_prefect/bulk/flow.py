@@ -125,18 +125,10 @@ async def batch_file(
         BatchFailedError: more rows failed than `failure_threshold` allows; the output is written.
         And what `batch_agent_tasks` raises.
     """
-    terms = Terms(
+    given = locals()
+    terms = Terms.among(
+        given,
         key=await usable_credentials(api_key, credentials),
-        poll_interval=poll_interval,
-        wait_fraction=wait_fraction,
-        timeout=timeout,
-        max_attempts=max_attempts,
-        on_failure=on_failure,
-        failure_threshold=failure_threshold,
-        on_cancel=on_cancel,
-        job_key=job_key,
-        if_unknown=if_unknown,
-        max_requests_in_queue=max_requests_in_queue,
         limits=Limits(max_requests=max_requests_per_batch, max_bytes=max_bytes_per_batch),
     )
     if on_bad_row not in ("raise", "skip"):

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshflow_prefect import BatchResult, DestinationError
-from meshflow_prefect.parquet_sink import RESULT_COLUMNS
+from meshflow_prefect.parquet_sink import RESULT_TYPES
 from meshflow_prefect.sinks import open_sink
 
 SCHEMA = {"text": "string", "n": "int64", "price": "double", "ok": "bool", "tags": "json"}
@@ -29,8 +29,8 @@ def path(tmp_path):
 
 
 def test_the_columns_are_those_of_a_result_and_then_the_callers(path):
-    assert list(RESULT_COLUMNS) == list(BatchResult("a", "succeeded").to_dict())
-    assert written(path, [], SCHEMA).schema.names == [*RESULT_COLUMNS, *SCHEMA]
+    assert list(RESULT_TYPES) == list(BatchResult("a", "succeeded").to_dict())
+    assert written(path, [], SCHEMA).schema.names == [*RESULT_TYPES, *SCHEMA]
     assert [str(field.type) for field in pq.read_schema(path)][-5:] == [
         *("string", "int64", "double", "bool", "string")
     ]
