@@ -163,9 +163,16 @@ def _last_user_text(params: dict[str, Any]) -> str:
         content = message["content"]
         if isinstance(content, str):
             return content
-        texts = [block["text"] for block in content if block["type"] == "text"]
-        return "\n".join(texts)
+        return "\n".join(filter(None, map(_text_of, content)))
     return ""
+
+
+def _text_of(block: dict[str, Any]) -> str:
+    """Return the text of a text block, or of a document that is plain text."""
+    text, source = block.get("text"), block.get("source")
+    if block["type"] == "document" and isinstance(source, dict) and source.get("type") == "text":
+        text = source.get("data")
+    return text if isinstance(text, str) else ""
 
 
 def _text(params: dict[str, Any], prompt: str, words: list[str], *, wanted: int | None) -> str:
