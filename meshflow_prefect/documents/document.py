@@ -10,7 +10,7 @@ Kind: TypeAlias = Literal["text", "html", "pdf", "image", "docx", "unknown"]
 Block: TypeAlias = Mapping[str, Any]
 
 
-class UnreadableDocumentError(ValueError):
+class UnreadableDocumentError(Exception):
     """A document cannot be read, or the API would refuse it; the message says why."""
 
 

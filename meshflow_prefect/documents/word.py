@@ -44,6 +44,9 @@ def read_docx(data: bytes, title: str) -> list[Block]:
         zlib.error,
     ) as error:
         raise UnreadableDocumentError(f"it is not a Word file, or broken: {error}") from None
+    except ValueError:
+        # Of an Office file of another kind: its message holds an address in memory.
+        raise UnreadableDocumentError("it is not a Word file") from None
     return [text_block(text, title)]
 
 
