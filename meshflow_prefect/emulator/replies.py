@@ -1,20 +1,6 @@
 """The reply to one request: deterministic, and made of the words of its prompt.
 
-A prompt can ask for an outcome with a marker in its text:
-
-- `[[refuse]]` is refused (`stop_reason` "refusal");
-- `[[tool_use]]` calls the first tool of the request;
-- `[[search]]` searches the web, where the request has the web search tool;
-- `[[pause]]` and `[[context_window]]` stop with "pause_turn" and
-  "model_context_window_exceeded";
-- `[[words 500]]` makes a reply of 500 words;
-- `[[reply: {"total": 7}]]` makes the reply exactly this text, whatever schema was asked for, so
-  that it can also be one that breaks it. `max_tokens` and stop sequences still cut it;
-- `[[reply when lamp: Yes.]]` does so only where the rest of the prompt has the words `lamp` in it.
-  Of several replies the first that applies is given.
-
-Only the last turn of the user is looked at. A reply that differs from batch to batch can be
-planned, see `row_faults`.
+A prompt can ask for an outcome with a marker in its text, see `markers`.
 """
 
 from __future__ import annotations
@@ -26,6 +12,7 @@ from typing import Any
 
 import orjson
 
+from meshflow_prefect.emulator.markers import asked_by
 from meshflow_prefect.emulator.schema import UnsatisfiableSchemaError, value_for
 from meshflow_prefect.emulator.tokens import CHARACTERS_PER_TOKEN, CachedTokens, tokens_of
 from meshflow_prefect.emulator.tokens import count_tokens as count_prompt_tokens
@@ -33,9 +20,6 @@ from meshflow_prefect.emulator.usage import usage_of
 from meshflow_prefect.emulator.validation import Problem
 from meshflow_prefect.emulator.wire import derived_id
 
-_MARKER = re.compile(r"\[\[(refuse|tool_use|search|pause|context_window|words (\d{1,6}))\]\]")
-# What the reply holds may end with brackets of its own: `[[reply: {"rows": [[1], [2]]}]]`.
-_EXACT_REPLY = re.compile(r"\[\[reply(?: when ([^:\]]+))?: (.*?)\]\](?!\s*[\]},])", re.DOTALL)
 _WORD = re.compile(r"[^\W_][\w'-]*")
 _SENTENCE_END = re.compile(r"[.!?\n]")
 _LOOKED_AT = 300  # characters of a prompt that shape the text of the reply
@@ -80,10 +64,9 @@ def reply_to(
     The content is `text`, or a function of `params` alone; `unique` tells the ids of equal replies
     apart.
     """
-    prompt = _last_user_text(params)
     try:
         draft = (
-            _draft(params, prompt, unique=unique, words_wanted=words_wanted)
+            _draft(params, unique=unique, words_wanted=words_wanted)
             if text is None
             else _Draft([_text_block(text)])
         )
@@ -111,62 +94,39 @@ def reply_to(
     }
 
 
-def _draft(params: dict[str, Any], prompt: str, *, unique: str, words_wanted: int | None) -> _Draft:
-    exact, prompt = _exact_reply(prompt)
-    markers = {match.group(1): match.group(2) for match in _MARKER.finditer(prompt)}
-    if "refuse" in markers:
+def _draft(params: dict[str, Any], *, unique: str, words_wanted: int | None) -> _Draft:
+    asked = asked_by(params)
+    if "refuse" in asked.outcomes:
         return _Draft(
             [],
             stop_reason="refusal",
             stop_details={"type": "refusal", "category": None, "explanation": None},
         )
-    spoken = _MARKER.sub("", prompt).strip()
-    words = _WORD.findall(spoken[:_LOOKED_AT]) or ["nothing"]
+    words = _WORD.findall(asked.spoken[:_LOOKED_AT]) or ["nothing"]
     draft = _Draft([])
     _think(draft, params, unique)
-    tool = _tool_to_use(params, asked="tool_use" in markers)
+    tool = _tool_to_use(params, asked="tool_use" in asked.outcomes)
     if tool is not None:
         _use_tool(draft, tool, words, unique=unique)
         return draft
-    if "search" in markers and _server_tool(params, "web_search_") is not None:
+    if "search" in asked.outcomes and _server_tool(params, "web_search_") is not None:
         _search_web(draft, words, unique=unique)
-    if exact is not None:
-        text = exact
+    if asked.reply is not None:
+        text = asked.reply
     elif (output := _output_schema(params)) is not None:
         text = orjson.dumps(value_for(output, words)).decode()
     else:
-        lengths = [int(count) for count in markers.values() if count]
-        text = _text(params, spoken, words, wanted=lengths[0] if lengths else words_wanted)
+        wanted = words_wanted if asked.words is None else asked.words
+        text = _text(params, asked.spoken, words, wanted=wanted)
     draft.content.append(_text_block(text))
     for marker, reason in _STOPPED_BY.items():
-        if marker in markers:
+        if marker in asked.outcomes:
             draft.stop_reason = reason
     return draft
 
 
 def _text_block(text: str) -> dict[str, Any]:
     return {"type": "text", "text": text, "citations": None}
-
-
-def _exact_reply(prompt: str) -> tuple[str | None, str]:
-    """Return the reply that a prompt asks for, if any, and the prompt without such marks."""
-    rest = _EXACT_REPLY.sub("", prompt)
-    for condition, text in _EXACT_REPLY.findall(prompt):
-        if condition in rest:
-            return text, rest
-    return None, rest
-
-
-def _last_user_text(params: dict[str, Any]) -> str:
-    for message in reversed(params["messages"]):
-        if message["role"] != "user":
-            continue
-        content = message["content"]
-        if isinstance(content, str):
-            return content
-        texts = [block["text"] for block in content if block["type"] == "text"]
-        return "\n".join(texts)
-    return ""
 
 
 def _text(params: dict[str, Any], prompt: str, words: list[str], *, wanted: int | None) -> str:

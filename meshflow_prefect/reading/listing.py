@@ -35,17 +35,27 @@ _NAMED = 5
 
 def list_files(filesystem: Any, path: str, url: str) -> tuple[SourceFile, ...]:
     """Return the files of a source; see `Source.open` for the rules and the errors."""
+    found = find_files(filesystem, path, url)
+    files = [_source_file(filesystem, *file) for file in found]
+    _check(files, [relative for _, relative, _ in found], shown(url))
+    return tuple(file for file in files if file is not None)
+
+
+def find_files(filesystem: Any, path: str, url: str) -> list[tuple[dict[str, Any], str, str]]:
+    """Return what is at a path: the filesystem's info, the relative path and the name of each file.
+
+    In natural order, by the rules of `Source.open`, whatever kinds of files they are; raises
+    `SourceError` where there are none.
+    """
     name = shown(url)
     with explained(SourceError, name, "cannot be read"):
         # A listing that was kept from an earlier look would hide what has changed since.
         filesystem.invalidate_cache()
         found, folder = _found(filesystem, path, name)
-    files = []
-    for relative, info in sorted(found.items(), key=lambda item: _natural(item[0])):
-        full_name = name if folder is None else f"{folder}{relative}"
-        files.append(_source_file(filesystem, info, relative, full_name))
-    _check(files, found, name)
-    return tuple(file for file in files if file is not None)
+    return [
+        (info, relative, name if folder is None else f"{folder}{relative}")
+        for relative, info in sorted(found.items(), key=lambda item: _natural(item[0]))
+    ]
 
 
 def _found(filesystem: Any, path: str, name: str) -> tuple[dict[str, dict[str, Any]], str | None]:
@@ -127,7 +137,7 @@ def _source_file(
     )
 
 
-def _check(files: list[SourceFile | None], found: dict[str, Any], name: str) -> None:
+def _check(files: list[SourceFile | None], found: list[str], name: str) -> None:
     if None in files:
         known = {file.relative for file in files if file is not None}
         unknown = _listed([relative for relative in found if relative not in known])
