@@ -167,9 +167,11 @@ def make_chunk(requests: Sequence[BatchRequest]) -> HeldChunk:
 
 
 def make_chunks(
-    requests: Iterable[BatchRequest], *, limits: Limits = API_LIMITS
+    requests: Iterable[BatchRequest], *, limits: Limits = API_LIMITS, apart: int = 0
 ) -> list[HeldChunk]:
     """Check and serialise requests, in as few chunks as their order and the limits allow.
+
+    The first `apart` requests do not share a chunk with the others.
 
     Raises `InvalidRequestError` for none at all, a wrong item or a custom id that occurs twice, and
     `BatchTooLargeError` for a request that no batch holds.
@@ -192,7 +194,7 @@ def make_chunks(
                 "Ids must be unique.",
                 custom_id=request.custom_id,
             )
-        if items and not filling.has_room(item):
+        if items and (position == apart or not filling.has_room(item)):
             # The id of this request is in the table already, and belongs to the next chunk.
             del positions[request.custom_id]
             close()

@@ -13,12 +13,12 @@ from prefect.logging import get_run_logger
 from pydantic import SecretStr, SkipValidation
 
 from meshflow_prefect.cancellation import RUN_RESOURCE, batches_to_cancel
-from meshflow_prefect.chunking import MAX_BYTES, MAX_REQUESTS, Limits, make_chunks, task_ids
+from meshflow_prefect.chunking import MAX_BYTES, MAX_REQUESTS, task_ids
 from meshflow_prefect.credentials import AnthropicCredentials
 from meshflow_prefect.errors import InvalidRequestError
 from meshflow_prefect.failures import OnFailure, check_failures
 from meshflow_prefect.flow_type import batch_flow
-from meshflow_prefect.jobs import Job, collect_existing, named_after
+from meshflow_prefect.jobs import Job, collect_existing
 from meshflow_prefect.keys import usable_credentials
 from meshflow_prefect.ledger import OnCancel
 from meshflow_prefect.models import DEFAULT_MODEL, BatchRequest, BatchResult
@@ -41,6 +41,9 @@ async def batch_agent_tasks(
     *,
     credentials: AnthropicCredentials | str | None = None,
     params: Mapping[str, Any] | None = None,
+    output_type: Annotated[Any, SkipValidation] = None,
+    cache_system: bool = True,
+    warm_cache: bool = False,
     wait_fraction: float = 0.25,
     timeout: float | None = None,
     max_attempts: int = 2,
@@ -74,6 +77,15 @@ async def batch_agent_tasks(
         credentials: An AnthropicCredentials block, or the name of one. Left out, the environment's
             key is used.
         params: Other Messages parameters of every request, such as tools or thinking.
+        output_type: A Pydantic model, a JSON Schema, or the import path `package.module:Name` of
+            one (which a deployment can store). Each reply is asked for in this form, and checked:
+            `parsed` of a result holds it. A reply of another form is a failed row, worth another
+            attempt, and its cost is part of the row's.
+        cache_system: Whether a system prompt that is long enough for the model, and is shared by
+            three requests or more, is sent with the 1-hour prompt cache. In a batch that is best
+            effort, and writing costs twice the input: `warm_cache` makes sure.
+        warm_cache: Whether one request with each such system prompt goes first, in a batch of its
+            own, so that all others read the cache. It takes as much longer.
         wait_fraction: A suspended run wakes after this fraction of the time it has already waited.
         timeout: Seconds from the creation of a batch, by the clock on the wall, after which the run
             fails; the batch goes on, and a retry collects it. None: until it ends (24 hours).
@@ -110,21 +122,14 @@ async def batch_agent_tasks(
         BatchFailedError: more requests failed than `failure_threshold` allows.
     """
     given = locals()
-    terms = Terms.among(
-        given,
-        key=await usable_credentials(api_key, credentials),
-        limits=Limits(max_requests=max_requests_per_batch, max_bytes=max_bytes_per_batch),
-    )
+    terms = Terms.among(given, key=await usable_credentials(api_key, credentials))
     if batch_ids is not None:
         made = _checked_ids(batch_ids, tasks)
         return _judged(made, await collect_existing(made, terms), terms)
     requests = _requests(tasks, agent_model, system_prompt, max_tokens, params or {})
     # In a thread: what takes seconds must not stop the other jobs of the event loop.
-    chunks = await asyncio.to_thread(make_chunks, requests, limits=terms.limits)
-    chunks = await asyncio.to_thread(named_after, chunks, job_key)
-    job = Job(requests, chunks, terms, names_itself=True)
-    results = await job.run()
-    return _judged(job.batch_ids, results, terms)
+    job = await asyncio.to_thread(Job.of, requests, terms, names_itself=True)
+    return _judged(job.batch_ids, await job.run(), terms)
 
 
 @batch_flow(name="batch-requests", persist_result=True)
@@ -132,6 +137,9 @@ async def batch_requests(
     requests: Annotated[Sequence[BatchRequest], SkipValidation],
     *,
     credentials: AnthropicCredentials | str | None = None,
+    output_type: Annotated[Any, SkipValidation] = None,
+    cache_system: bool = True,
+    warm_cache: bool = False,
     poll_interval: float = 30.0,
     wait_fraction: float = 0.25,
     timeout: float | None = None,
@@ -155,6 +163,9 @@ async def batch_requests(
             custom ids must be unique, and the same at every replay: a row number, not a random
             one.
         credentials: See `batch_agent_tasks`, as for all that follow.
+        output_type: What each reply has to be.
+        cache_system: Whether shared system prompts are cached.
+        warm_cache: Whether a small batch goes first to fill the cache.
         poll_interval: Seconds.
         wait_fraction: Of the time already waited.
         timeout: Seconds, from the creation of each batch.
@@ -172,16 +183,9 @@ async def batch_requests(
         Exactly one result for each request, in the order of `requests`.
     """
     given = locals()
-    terms = Terms.among(
-        given,
-        key=await usable_credentials("", credentials),
-        limits=Limits(max_requests=max_requests_per_batch, max_bytes=max_bytes_per_batch),
-    )
-    requests = list(requests)
-    chunks = await asyncio.to_thread(make_chunks, requests, limits=terms.limits)
-    job = Job(requests, chunks, terms, names_itself=False)
-    results = await job.run()
-    return _judged(job.batch_ids, results, terms)
+    terms = Terms.among(given, key=await usable_credentials("", credentials))
+    job = await asyncio.to_thread(Job.of, list(requests), terms, names_itself=False)
+    return _judged(job.batch_ids, await job.run(), terms)
 
 
 def _judged(

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
+from typing import Self
 
 from prefect import get_client
 from prefect.runtime import flow_run
 from prefect.utilities.annotations import quote
 
 from meshflow_prefect.attempts import merge, worth_another_try
+from meshflow_prefect.caching import first_of_each_prefix, with_cached_system
 from meshflow_prefect.chunking import HeldChunk, make_chunks, task_ids
 from meshflow_prefect.errors import SubmissionUnknownError
 from meshflow_prefect.ledgers import entry_of_batch, entry_of_part
@@ -42,43 +45,77 @@ class Piece:
         return self.chunk.requests
 
 
-@dataclass
 class Job:
     """Brings requests through as many batches as it takes."""
 
-    requests: Sequence[BatchRequest]
-    chunks: Sequence[HeldChunk]
-    terms: Terms
-    names_itself: bool
-    """Whether the custom ids come from the content, so that a replay with other content has other
-    ids than what was submitted."""
-
-    def __post_init__(self) -> None:
-        """Begin with nothing done."""
+    def __init__(
+        self,
+        requests: Sequence[BatchRequest],
+        chunks: Sequence[HeldChunk],
+        order: Sequence[int],
+        terms: Terms,
+        *,
+        names_itself: bool,
+    ) -> None:
+        """Begin with nothing done; see `of`."""
         self.batch_ids: list[str] = []
         """In the order of their submission."""
-        self._results: list[list[BatchResult]] = [[] for _ in self.chunks]
-        self._first_batches = [""] * len(self.chunks)
+        self._requests, self._chunks, self._order, self._terms = requests, chunks, order, terms
+        self._names_itself = names_itself
+        self._results: list[list[BatchResult]] = [[] for _ in chunks]
+        self._first_batches = [""] * len(chunks)
         self._starts = [0]
-        for chunk in self.chunks:
+        for chunk in chunks:
             self._starts.append(self._starts[-1] + chunk.requests)
+
+    @classmethod
+    def of(cls, requests: Sequence[BatchRequest], terms: Terms, *, names_itself: bool) -> Self:
+        """Check, prepare and serialise the requests. Takes its time: call it in a thread.
+
+        `names_itself` gives them ids that come from the content, so that a replay with other
+        content has other ids than what was submitted; else their own are kept.
+        """
+        if terms.output is not None:
+            requests = [terms.output.ask(request) for request in requests]
+        if terms.cache_system:
+            requests = with_cached_system(requests)
+        first = first_of_each_prefix(requests) if terms.warm_cache else []
+        order = sorted(range(len(requests)), key=lambda position: position not in first)
+        requests = [requests[position] for position in order]
+        chunks = make_chunks(requests, limits=terms.limits, apart=len(first))
+        if names_itself:
+            chunks = named_after(chunks, terms.job_key)
+        return cls(requests, chunks, order, terms, names_itself=names_itself)
 
     async def run(self) -> list[BatchResult]:
         """Return exactly one result for each request, in their order."""
-        await Queue(
-            [
-                Piece(number, chunk, f"chunk-{number + 1}" if number else "attempt-1")
-                for number, chunk in enumerate(self.chunks)
-            ],
-            most_requests=self.terms.max_requests_in_queue,
-            submit=self._submit,
-            ended=lambda batch_ids: wait(batch_ids, self.terms),
-            collect=self._collect,
-        ).work_off()
-        return [result for results in self._results for result in results]
+        pieces = [
+            Piece(number, chunk, f"chunk-{number + 1}" if number else "attempt-1")
+            for number, chunk in enumerate(self._chunks)
+        ]
+        # What fills the cache ends before the others begin.
+        first = 1 if self._terms.warm_cache else 0
+        for some in (pieces[:first], pieces[first:]):
+            await Queue(
+                some,
+                most_requests=self._terms.max_requests_in_queue,
+                submit=self._submit,
+                ended=lambda batch_ids: wait(batch_ids, self._terms),
+                collect=self._collect,
+            ).work_off()
+        results = [result for results in self._results for result in results]
+        back = sorted(range(len(results)), key=self._order.__getitem__)
+        return [results[position] for position in back]
+
+    async def _read(self, results: list[BatchResult]) -> list[BatchResult]:
+        """Return results whose replies are checked, where they have to be of a type."""
+        output = self._terms.output
+        if output is None:
+            return results
+        return await asyncio.to_thread(lambda: [output.parse(result) for result in results])
 
     async def _submit(self, piece: Piece) -> str:
-        job_digest = digest_of(self.chunks) if len(self.chunks) > 1 else ""
+        job_digest = digest_of(self._chunks) if len(self._chunks) > 1 else ""
         named = submit_chunk.with_options(
             task_run_name=f"submit {counted(piece.requests, 'request')}"
         )
@@ -87,7 +124,7 @@ class Job:
             quote(piece.chunk),
             part=piece.part,
             job_digest=job_digest,
-            **self.terms.of_submission,
+            **self._terms.of_submission,
         )
         self.batch_ids.append(batch_id)
         return batch_id
@@ -96,15 +133,17 @@ class Job:
         """Take in the results of a batch, and return what of it is to be sent again."""
         if piece.attempt == 1:
             ids, is_changed = await self._submitted_ids(piece, batch_id)
-            results = await collect_results(batch_id, quote(ids), credentials=self.terms.key)
+            rows = await collect_results(batch_id, quote(ids), credentials=self._terms.key)
+            results = await self._read(rows)
             self._first_batches[piece.number] = batch_id
         else:
             # Without ids: where rows of the first batch were damaged, a replay may see more or
             # fewer of them as failed than were sent again. What was sent again has rows here.
-            again = await collect_results(batch_id, credentials=self.terms.key)
+            rows = await collect_results(batch_id, credentials=self._terms.key)
+            again = await self._read(rows)
             results, is_changed = merge(self._results[piece.number], again), False
         self._results[piece.number] = results
-        if piece.attempt == self.terms.max_attempts:
+        if piece.attempt == self._terms.max_attempts:
             return None
         return await self._again(piece, is_changed)
 
@@ -114,12 +153,12 @@ class Job:
         attempt = piece.attempt + 1
         part = f"attempt-{attempt}-of-{first}"
         async with get_client() as prefect:
-            entry = await entry_of_part(prefect, self.terms.job_key, part)
+            entry = await entry_of_part(prefect, self._terms.job_key, part)
         batch_id = entry.batch_id if entry is not None else ""
         results = self._results[piece.number]
         start = self._starts[piece.number]
         pending = [
-            replace(self.requests[start + position], custom_id=result.custom_id)
+            replace(self._requests[start + position], custom_id=result.custom_id)
             for position, result in enumerate(results)
             if worth_another_try(result)
         ]
@@ -128,7 +167,7 @@ class Job:
             return None
         chunk = piece.chunk
         if pending:
-            (chunk,) = make_chunks(pending, limits=self.terms.limits)
+            (chunk,) = make_chunks(pending, limits=self._terms.limits)
         return Piece(piece.number, chunk, part, attempt, batch_id)
 
     async def _submitted_ids(self, piece: Piece, batch_id: str) -> tuple[Sequence[str], bool]:
@@ -140,11 +179,11 @@ class Job:
             entry = await entry_of_batch(prefect, batch_id)
         assert entry is not None  # noqa: S101  (submit_chunk has recorded it)
         is_changed = entry.work.digest != piece.chunk.digest
-        if self.names_itself:
+        if self._names_itself:
             digest = entry.work.job_digest or entry.work.digest
             start = self._starts[piece.number]
             count = start + piece.requests
-            return ids_of_job(digest, count, self.terms.job_key)[start:], is_changed
+            return ids_of_job(digest, count, self._terms.job_key)[start:], is_changed
         if entry.work.ids_digest != piece.chunk.ids_digest:
             raise SubmissionUnknownError(
                 f"This run submitted batch {batch_id!r} at {entry.intended_at}, and its requests "

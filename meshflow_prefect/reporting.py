@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
+from meshflow_prefect.caching import cache_saving
 from meshflow_prefect.models import BatchResult, Collected
 from meshflow_prefect.pricing import cost_of, total_cost
 
@@ -24,6 +25,14 @@ def log_outcome(logger: Logger, batch_ids: Sequence[str], results: Sequence[Batc
     tokens = sum(result.tokens for result in results)
     batches = ", ".join(batch_ids)
     logger.info("Batch %s: %s; %s tokens; %s.", batches, counts, f"{tokens:,}", price(results))
+    saving = cache_saving(results)
+    if saving.read_tokens or saving.written_tokens:
+        logger.info(
+            "The prompt cache: %s tokens read, %s written, US$ %s saved.",
+            f"{saving.read_tokens:,}",
+            f"{saving.written_tokens:,}",
+            "an unknown sum" if saving.saved_usd is None else f"{saving.saved_usd:.6g}",
+        )
     failures = Counter(result.error for result in results if not result.succeeded)
     for error, count in failures.most_common(_KINDS_OF_FAILURE):
         logger.warning("%s of batch %s: %s", counted(count, "row"), batches, error)

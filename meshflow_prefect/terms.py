@@ -8,10 +8,12 @@ from typing import Any, Self
 
 from meshflow_prefect.chunking import API_LIMITS, Limits
 from meshflow_prefect.credentials import AnthropicCredentials
+from meshflow_prefect.errors import InvalidRequestError
 from meshflow_prefect.failures import OnFailure, check_policy
 from meshflow_prefect.ledger import OnCancel
 from meshflow_prefect.polling import check_schedule
 from meshflow_prefect.queueing import MAX_IN_QUEUE, check_queue
+from meshflow_prefect.structured import OutputType, OutputTypeLike
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,18 +32,36 @@ class Terms:
     if_unknown: str = "stop"
     max_requests_in_queue: int = MAX_IN_QUEUE
     limits: Limits = API_LIMITS
+    output: OutputType | None = None
+    """What each reply has to be; None: any text."""
+    cache_system: bool = True
+    """Whether system prompts that requests share are sent with the 1-hour cache."""
+    warm_cache: bool = False
+    """Whether a small batch goes first, so that the others read the cache."""
 
     @classmethod
-    def among(cls, parameters: Mapping[str, Any], **others: Any) -> Self:
-        """Return the terms that are among the parameters of a flow, and others beside them."""
-        names = {each.name for each in fields(cls)} - others.keys()
-        return cls(**{n: parameters[n] for n in names if n in parameters}, **others)
+    def among(cls, parameters: Mapping[str, Any], *, key: AnthropicCredentials) -> Self:
+        """Return the terms that are among the parameters of a flow."""
+        names = {each.name for each in fields(cls)}
+        limits = Limits(
+            max_requests=parameters["max_requests_per_batch"],
+            max_bytes=parameters["max_bytes_per_batch"],
+        )
+        wanted: OutputTypeLike | None = parameters["output_type"]
+        return cls(
+            key=key,
+            limits=limits,
+            output=None if wanted is None else OutputType.of(wanted),
+            **{name: parameters[name] for name in names if name in parameters},
+        )
 
     def __post_init__(self) -> None:
         """Check what can be checked before anything is submitted."""
         check_schedule(self.poll_interval, self.wait_fraction, self.timeout)
         check_policy(self.on_failure, self.failure_threshold, self.max_attempts)
         check_queue(self.max_requests_in_queue)
+        if self.warm_cache and not self.cache_system:
+            raise InvalidRequestError("warm_cache: there is no cache without cache_system.")
 
     @property
     def of_wait(self) -> dict[str, Any]:

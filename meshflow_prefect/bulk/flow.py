@@ -6,12 +6,12 @@ import asyncio
 import hashlib
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any
 
 from prefect import get_client
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
-from pydantic import SecretStr
+from pydantic import SecretStr, SkipValidation
 
 from meshflow_prefect.bulk.display import showing
 from meshflow_prefect.bulk.estimate import check_budget, estimate
@@ -23,7 +23,7 @@ from meshflow_prefect.bulk.spool import OnBadRow, Spooling
 from meshflow_prefect.bulk.steps import read_source, write_output
 from meshflow_prefect.bulk.summary import FileSummary, summarise
 from meshflow_prefect.bulk.workplace import Workplace
-from meshflow_prefect.chunking import MAX_BYTES, MAX_REQUESTS, Limits, id_suffix
+from meshflow_prefect.chunking import MAX_BYTES, MAX_REQUESTS, id_suffix
 from meshflow_prefect.credentials import AnthropicCredentials
 from meshflow_prefect.errors import BatchFailedError, ContentChangedError, InvalidRequestError
 from meshflow_prefect.failures import OnFailure, too_many
@@ -48,6 +48,9 @@ async def batch_file(
     model: str = DEFAULT_MODEL,
     max_tokens: int = 1024,
     params: Mapping[str, Any] | None = None,
+    output_type: Annotated[Any, SkipValidation] = None,
+    cache_system: bool = True,
+    warm_cache: bool = False,
     id_column: str | None = None,
     include_input: bool = False,
     on_bad_row: OnBadRow = "raise",
@@ -89,6 +92,12 @@ async def batch_file(
         model: The model that answers.
         max_tokens: The most tokens that each reply may have.
         params: Other Messages parameters of every request.
+        output_type: What each reply has to be: a Pydantic model, a JSON Schema, or an import
+            path; see `batch_agent_tasks`. The output's `parsed` has it as JSON.
+        cache_system: Whether a system prompt without columns, long enough for the model, is sent
+            with the 1-hour prompt cache.
+        warm_cache: Whether the first row goes in a batch of its own, so that all others read the
+            cache.
         id_column: The column that names the rows, as the output's `custom_id`. Left out: `id`
             where a row has one, else the row's number, from 0.
         include_input: Whether the output has the input's columns too, after those of
@@ -126,11 +135,7 @@ async def batch_file(
         And what `batch_agent_tasks` raises.
     """
     given = locals()
-    terms = Terms.among(
-        given,
-        key=await usable_credentials(api_key, credentials),
-        limits=Limits(max_requests=max_requests_per_batch, max_bytes=max_bytes_per_batch),
-    )
+    terms = Terms.among(given, key=await usable_credentials(api_key, credentials))
     if on_bad_row not in ("raise", "skip"):
         raise InvalidRequestError(f"on_bad_row: expected 'raise' or 'skip', got {on_bad_row!r}.")
     # Two jobs of a run do not write the same file.
@@ -144,7 +149,10 @@ async def batch_file(
             max_tokens=max_tokens,
             params=params or {},
             id_column=id_column,
+            output=terms.output,
+            cache_system=terms.cache_system,
         ),
+        first_alone=terms.warm_cache,
         suffix=id_suffix(job),
         limits=terms.limits,
         on_bad_row=on_bad_row,
@@ -170,6 +178,7 @@ async def batch_file(
             terms=terms,
             progress=progress,
             submitted=submitted,
+            read=None if terms.output is None else terms.output.parse,
             max_cost=None if max_cost_usd is None else Decimal(repr(max_cost_usd)),
         )
         await work.run()

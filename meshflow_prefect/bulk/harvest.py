@@ -20,6 +20,7 @@ from uuid import uuid4
 import orjson
 
 from meshflow_prefect.attempts import after, worth_another_try
+from meshflow_prefect.caching import cache_saving
 from meshflow_prefect.models import BatchResult, ResultStatus
 from meshflow_prefect.pricing import cost_of, exact
 
@@ -43,6 +44,9 @@ class Tally:
     """US$, of the rows whose cost is known."""
     standard_cost: Decimal = field(default_factory=Decimal)
     """US$, what the same would have cost outside of a batch."""
+    cache_read_tokens: int = 0
+    saved_by_cache: Decimal = field(default_factory=Decimal)
+    """US$ that the prompt cache has saved; negative where writing cost more than reading saved."""
     unknown_cost: int = 0
     """Rows whose cost is not known."""
     failures: Counter[str] = field(default_factory=Counter)
@@ -61,6 +65,10 @@ class Tally:
             self.input_tokens += result.tokens - output
             self.cost += exact(result.cost_usd)
             self.standard_cost += cost_of(result.model, usage, tier="standard") or 0
+            if result.tokens - output > int(usage.get("input_tokens") or 0):
+                saving = cache_saving([result])
+                self.cache_read_tokens += saving.read_tokens
+                self.saved_by_cache += exact(saving.saved_usd or 0.0)
         if result.error is not None and (
             len(self.failures) < _KINDS or result.error in self.failures
         ):
@@ -74,7 +82,7 @@ class Tally:
     def from_json(cls, stored: bytes) -> Tally:
         """Return what `to_json` was given."""
         values: dict[str, Any] = orjson.loads(stored)
-        for name in ("cost", "standard_cost"):
+        for name in ("cost", "standard_cost", "saved_by_cache"):
             values[name] = Decimal(values[name])
         values["failures"] = Counter(values["failures"])
         return cls(**values)

@@ -69,13 +69,16 @@ class FileJob:
         self.progress.requests, self.progress.chunks = self.plan.requests, len(self.plan.chunks)
         numbers = range(len(self.plan.chunks))
         pieces = await asyncio.to_thread(lambda: [self._next(number) for number in numbers])
-        await Queue(
-            [piece for piece in pieces if piece is not None],
-            most_requests=self.terms.max_requests_in_queue,
-            submit=self._submit,
-            ended=lambda batch_ids: wait(batch_ids, self.terms),
-            collect=self._collect,
-        ).work_off()
+        # What fills the cache ends before the others begin.
+        first = 1 if self.terms.warm_cache else 0
+        for some in (pieces[:first], pieces[first:]):
+            await Queue(
+                [piece for piece in some if piece is not None],
+                most_requests=self.terms.max_requests_in_queue,
+                submit=self._submit,
+                ended=lambda batch_ids: wait(batch_ids, self.terms),
+                collect=self._collect,
+            ).work_off()
 
     def tallies(self) -> list[Tally]:
         """Return the sums of all batches that have been collected: first attempts come first."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias, cast
+from dataclasses import dataclass, field, fields
+from typing import Any, TypeAlias
 
 import orjson
 
+from meshflow_prefect.caching import WORTH_CACHING, with_cached_system
 from meshflow_prefect.errors import InvalidRequestError
 from meshflow_prefect.models import CUSTOM_ID_PATTERN, DEFAULT_MODEL, BatchRequest
-from meshflow_prefect.params import OWN_FIELDS, MessageParams
+from meshflow_prefect.params import OWN_FIELDS
+from meshflow_prefect.structured import OutputType
 from meshflow_prefect.templates import Template
 
 _PROMPT, _SYSTEM = "\0prompt\0", "\0system\0"
@@ -58,6 +60,10 @@ class Recipe:
     """Other Messages parameters of every request."""
     id_column: str | None = None
     """Names the rows. None: `id` where a row has one, else the row's number."""
+    output: OutputType | None = None
+    """What each reply has to be; requests that are ready-made ask for it themselves."""
+    cache_system: bool = False
+    """Whether a system prompt that is the same for all rows is marked to be cached."""
 
     _system: Template = field(init=False, repr=False)
     _from_prompt: Render | None = field(init=False, repr=False)
@@ -66,6 +72,12 @@ class Recipe:
         """Check what is the same for every row."""
         self._system = Template(self.system)
         self._from_prompt = self._spliced()
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All that decides what is made of a row, as JSON values."""
+        given = {each.name: getattr(self, each.name) for each in fields(self) if each.init}
+        return given | {"output": None if self.output is None else self.output.full_schema}
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -105,10 +117,12 @@ class Recipe:
         """Return the request of a row's own parameters, over those of the recipe."""
         own = {name: given.pop(name) for name in OWN_FIELDS | {"prompt"} if name in given}
         own.setdefault("system", self._system.render(values))
-        own.setdefault("model", self.model)
-        own.setdefault("max_tokens", self.max_tokens)
-        params = cast("MessageParams", {**self.params, **given})
-        return _request(**own, params=params)
+        return self._asked(**own, params={**self.params, **given})
+
+    def _asked(self, **fields: Any) -> BatchRequest:
+        """Return a request with what the recipe says of all."""
+        request = _request(**{"model": self.model, "max_tokens": self.max_tokens} | fields)
+        return request if self.output is None else self.output.ask(request)
 
     def _ready_made(self, values: Mapping[str, Any]) -> Made:
         if others := sorted(values.keys() - _READY_MADE):
@@ -129,7 +143,7 @@ class Recipe:
                 raise InvalidRequestError(f"params.{name}: is missing")
         own = {name: params[name] for name in OWN_FIELDS if name in params}
         rest = {name: value for name, value in params.items() if name not in OWN_FIELDS}
-        request = _request(**own, params=cast("MessageParams", rest))
+        request = _request(**own, params=rest)
         return Made(custom_id, custom_id, _dumped(params), request.model, request.max_tokens)
 
     def _row_id(self, values: Mapping[str, Any]) -> str | None:
@@ -149,17 +163,18 @@ class Recipe:
     def _spliced(self) -> Render | None:
         """Return what fills a prompt into parameters that are checked and serialised once."""
         if self.prompt is None:
-            _request(prompt="any", model=self.model, max_tokens=self.max_tokens, params=self.params)
+            self._asked(prompt="any", params=self.params)
             return None
         prompt, system = Template(self.prompt), Template(self.system)
-        request = _request(
+        request = self._asked(
             prompt=_PROMPT,
             # A system prompt without columns stands where it belongs at once.
             system=_SYSTEM if system.columns else system.render({}),
-            model=self.model,
-            max_tokens=self.max_tokens,
             params=self.params,
         )
+        if self.cache_system and not system.columns:
+            # As many as it takes for it to be worth it: how many rows there are shows later.
+            request, *_ = with_cached_system([request] * WORTH_CACHING)
         whole = _dumped(request.to_api_request()["params"])
         head, rest = whole.split(orjson.dumps(_PROMPT))
         middle, *tail = rest.split(orjson.dumps(_SYSTEM))

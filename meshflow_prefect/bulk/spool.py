@@ -13,7 +13,7 @@ import hashlib
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import BinaryIO, Literal, Self, TypeAlias
 from uuid import uuid4
@@ -56,11 +56,15 @@ class Spooling:
     on_bad_row: OnBadRow = "raise"
     deduplicate: bool = False
     include_input: bool = False
+    first_alone: bool = False
+    """Whether the first request has a chunk of its own."""
 
     @property
     def settings(self) -> str:
         """Hex digest of how the source is spooled."""
-        return hashlib.sha256(orjson.dumps(asdict(self), default=str)).hexdigest()
+        own = {each.name: getattr(self, each.name) for each in fields(self)}
+        own |= {"recipe": self.recipe.settings, "limits": asdict(self.limits)}
+        return hashlib.sha256(orjson.dumps(own)).hexdigest()
 
     def write(self, source: Source, directory: Path, progress: Progress) -> Plan:
         """Read all of the source, and put the spool at `directory` when it is whole.
@@ -174,7 +178,8 @@ class _Writer:
         """Return where the result of a request will be: the chunk, and the position in it."""
         params, custom_id = made.params, made.custom_id or f"task-{number}-{self._how.suffix}"
         item = item_of(custom_id, params)
-        if self._chunk is None or not self._chunk.filling.has_room(item):
+        is_full = self._how.first_alone and not self._chunks
+        if self._chunk is None or is_full or not self._chunk.filling.has_room(item):
             if not Filling(self._how.limits).has_room(item):
                 raise InvalidRequestError(
                     f"the request takes {len(item):,} bytes, and one batch holds at most "

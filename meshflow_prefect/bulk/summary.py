@@ -37,6 +37,10 @@ class FileSummary:
     """US$, of all attempts. None where the cost of a row is not known."""
     standard_cost_usd: float
     """US$, what the same tokens cost outside of a batch, of the rows whose cost is known."""
+    cache_read_tokens: int
+    """Input tokens that were read from the prompt cache."""
+    saved_by_cache_usd: float
+    """US$; negative where writing to the cache cost more than reading has saved."""
     saved_by_deduplication_usd: float
     """US$, an estimate: the average request's cost for each duplicate."""
     unsent: int = 0
@@ -98,6 +102,8 @@ def summarise(
         output_tokens=sum(tally.output_tokens for tally in tallies),
         cost_usd=None if any(tally.unknown_cost for tally in tallies) else float(cost),
         standard_cost_usd=float(sum((tally.standard_cost for tally in tallies), Decimal(0))),
+        cache_read_tokens=sum(tally.cache_read_tokens for tally in tallies),
+        saved_by_cache_usd=float(sum((tally.saved_by_cache for tally in tallies), Decimal(0))),
         saved_by_deduplication_usd=float(cost / sent * plan.duplicates) if sent else 0.0,
         unsent=unsent,
     )
