@@ -38,14 +38,18 @@ class Chunk:
     """Length of the body of the create call, in bytes."""
 
     def body(self) -> Iterator[bytes]:
-        """Yield the body of the create call in blocks, so that it is never held twice."""
+        """Yield the body of the create call in blocks, so that it is never held twice.
+
+        The last two bytes come alone: whoever holds them back sends a call that makes no batch.
+        """
         block = bytearray(_HEAD)
         for position, item in enumerate(self.items):
             block += (_SEPARATOR if position else b"") + item
             if len(block) >= _BLOCK_BYTES:
                 yield bytes(block)
                 block.clear()
-        yield bytes(block + _TAIL)
+        yield bytes(block)
+        yield _TAIL
 
 
 def make_chunk(requests: Sequence[BatchRequest]) -> Chunk:

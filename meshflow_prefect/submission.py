@@ -88,7 +88,7 @@ async def _settled(ledger: Ledger, lineage: Lineage, work: Work, sender: Sender)
         # One at a time: of two submissions of equal content, each finds an entry of its own.
         with busy():
             async with _claiming:
-                entry, is_mine = await _claim(ledger, lineage, work, sender.anthropic)
+                entry, is_mine = await _claim(ledger, lineage, work, sender)
         if entry.batch_id:
             _check_same(entry, work)
             if entry.work.digest != work.digest:
@@ -110,7 +110,7 @@ async def _settled(ledger: Ledger, lineage: Lineage, work: Work, sender: Sender)
 
 
 async def _claim(
-    ledger: Ledger, lineage: Lineage, work: Work, anthropic: AnthropicBatchClient
+    ledger: Ledger, lineage: Lineage, work: Work, sender: Sender
 ) -> tuple[Entry, bool]:
     """Return the entry of a submission, and whether it was made just now."""
     while True:
@@ -128,8 +128,10 @@ async def _claim(
             found = match(free, lineage, work)
         is_mine = found is None
         if found is None:
-            newest = await newest_batch(anthropic)
-            found = await ledger.record_intent(_next_number(entries), work, lineage, newest)
+            newest = await newest_batch(sender.anthropic)
+            found = await ledger.record_intent(
+                _next_number(entries), work, lineage, newest, seconds=sender.seconds
+            )
         # None: an execution of this run in another process was first. Look again.
         if found is not None:
             if ledger.root_id == lineage.root.id:
