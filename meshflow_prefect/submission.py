@@ -59,7 +59,7 @@ async def submit_once(
             # Not between the intent and the call: a kill there costs the next attempt a search.
             anthropic.connect()
             await mark(rest.prefect, rest.lineage)
-            ledger = await _ledger_for(work, own, rest)
+            ledger = await _ledger_for(work, own, rest, anthropic)
         sender = Sender(chunk, anthropic, ledger, rest, if_unknown)
         entry = await _settled(ledger, rest.lineage, work, sender)
         if ledger is not own:
@@ -68,14 +68,16 @@ async def submit_once(
         return entry.batch_id
 
 
-async def _ledger_for(work: Work, own: Ledger, rest: Resting) -> Ledger:
+async def _ledger_for(
+    work: Work, own: Ledger, rest: Resting, anthropic: AnthropicBatchClient
+) -> Ledger:
     """Return the ledger that holds a submission: the run's own, or that of its key's holder."""
     if not work.job_key:
         return own
     copied = keyed(await own.entries(), work)
     if copied is not None and copied.batch_id:
         return own
-    holder_id = await hold(rest.prefect, own.root_id, work.job_key)
+    holder_id = await hold(rest.prefect, own.root_id, work, anthropic)
     return own if holder_id == own.root_id else Ledger(rest.prefect, holder_id)
 
 
