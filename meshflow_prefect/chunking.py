@@ -75,7 +75,11 @@ class Chunk(Protocol):
         """Length of the body of the create call, in bytes."""
 
     def body(self) -> Iterator[bytes]:
-        """Yield the body of the create call in blocks, so that it is never held twice."""
+        """Yield the body of the create call in blocks, so that it is never held twice.
+
+        The last bytes (`TAIL`) come alone: whoever holds them back sends a call that makes no
+        batch.
+        """
 
 
 class Filling:
@@ -140,7 +144,8 @@ class HeldChunk:
             if len(block) >= _BLOCK_BYTES:
                 yield bytes(block)
                 block.clear()
-        yield bytes(block + TAIL)
+        yield bytes(block)
+        yield TAIL
 
 
 def make_chunk(requests: Sequence[BatchRequest]) -> HeldChunk:

@@ -20,6 +20,7 @@ from meshflow_prefect.errors import (
     CredentialsError,
     InvalidRequestError,
     MeshflowError,
+    SubmissionUnknownError,
 )
 from meshflow_prefect.models import (
     BatchJob,
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
 
 _COUNTED = ("messages", "model", "output_config", "system", "thinking", "tool_choice", "tools")
 """The parameters that the API counts tokens by."""
+
+_SLOWEST_UPLOAD = 100_000
+"""Bytes in a second, at least, with which the body of a create call goes out."""
 
 
 class AnthropicBatchClient:
@@ -64,6 +68,7 @@ class AnthropicBatchClient:
             "timeout": timeout,
             "max_retries": max_retries,
         }
+        self._timeout = timeout
         self._sdk: AsyncAnthropic | None = None
 
     async def __aenter__(self) -> Self:
@@ -97,13 +102,26 @@ class AnthropicBatchClient:
         """
         return (await self.create(make_chunk(requests))).batch_id
 
-    async def create(self, chunk: Chunk) -> BatchJob:
-        """Send one create call for requests that are serialised already; see `submit`."""
+    def create_seconds(self, chunk: Chunk) -> float:
+        """Return for how long a create call may take: `timeout`, and the time to send that much."""
+        return self._timeout + chunk.size / _SLOWEST_UPLOAD
+
+    async def create(self, chunk: Chunk, *, until: datetime | None = None) -> BatchJob:
+        """Send one create call for requests that are serialised already; see `submit`.
+
+        It is given up at `until` at the latest, by the clock on the wall, so that a process that
+        stood still in the meantime sends nothing any more. Left out: after `create_seconds`.
+        """
         sdk = await self._connected()
         from anthropic.types.messages import MessageBatch
 
+        ends = until or datetime.now(UTC) + timedelta(seconds=self.create_seconds(chunk))
+
         async def blocks() -> AsyncIterator[bytes]:
             for block in chunk.body():
+                # Time that a process was stopped, or a machine slept, is not seen by timers.
+                if datetime.now(UTC) >= ends:
+                    raise TimeoutError
                 yield block
 
         headers = {"content-type": "application/json", "content-length": str(chunk.size)}
@@ -117,7 +135,15 @@ class AnthropicBatchClient:
             )
             return _job(answer)
 
-        return await asked(send, create_failure)
+        try:
+            async with asyncio.timeout((ends - datetime.now(UTC)).total_seconds()):
+                return await asked(send, create_failure)
+        except TimeoutError:
+            raise SubmissionUnknownError(
+                f"The create call was given up at {ends:%F %T %Z}, without an answer: there may be "
+                "a batch, and it would be billed. `timeout_seconds` of the credentials, or "
+                "`timeout` of the client, gives the call more time."
+            ) from None
 
     async def status(self, batch_id: str) -> BatchJob:
         """Return the batch as it is now. Raises `BatchNotFoundError` for an unknown id."""

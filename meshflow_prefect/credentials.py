@@ -16,7 +16,7 @@ class AnthropicCredentials(Block):
     Attributes:
         api_key: The API key. Left out, the environment's key is used where the flow runs.
         base_url: Another address of the API, for a gateway or the emulator.
-        timeout_seconds: How long one HTTP call may take, in seconds.
+        timeout_seconds: How long one HTTP call may take; a create call 1 s more for each 100 kB.
         max_retries: How often calls other than create are repeated after passing faults.
 
     Example:

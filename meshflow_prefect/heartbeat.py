@@ -2,7 +2,9 @@
 
 Another execution of the same run (a successor, or a Retry that someone pressed too soon) finds the
 intent and no batch. It must not take a call that is under way for a lost one: while the sender's
-beats go on it waits, and only when they have stopped does it look for the batch itself.
+beats go on it waits, and only when they have stopped does it look for the batch itself. Silence
+proves nothing, since a process may be frozen, or cut off from Prefect alone: to send again is
+right when the sender has certainly ended, or has given its call up by its own clock.
 """
 
 from __future__ import annotations
@@ -11,17 +13,25 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from datetime import datetime, timedelta
 
 import httpx
 from prefect.exceptions import PrefectException
 
 from meshflow_prefect.ledger import Entry, Ledger
+from meshflow_prefect.processes import has_ended
 
 BEAT_SECONDS = 3.0
 SILENT_SECONDS = 20.0
-"""A sender that shows no sign of life for this long is gone."""
+"""A sender that shows no sign of life for this long may be gone."""
+
+SKEW = timedelta(seconds=60)
+"""By how much the clocks of two machines may differ."""
 
 _UNREACHED = (httpx.HTTPError, PrefectException)
+
+_endings: set[asyncio.Task[None]] = set()
+"""Held here while they run: the event loop holds no task by itself."""
 
 
 @asynccontextmanager
@@ -41,6 +51,13 @@ async def beating(ledger: Ledger, entry: Entry) -> AsyncIterator[None]:
     beats = asyncio.create_task(beat())
     try:
         yield
+    except BaseException:
+        # A task of its own: where this coroutine was cancelled, nothing in it can be awaited.
+        ending = asyncio.create_task(_end_call(ledger, entry))
+        _endings.add(ending)
+        ending.add_done_callback(_endings.discard)
+        await asyncio.shield(ending)
+        raise
     finally:
         beats.cancel()
         await asyncio.wait([beats])
@@ -49,18 +66,35 @@ async def beating(ledger: Ledger, entry: Entry) -> AsyncIterator[None]:
                 await ledger.end_beat(entry, last)
 
 
+async def _end_call(ledger: Ledger, entry: Entry) -> None:
+    with suppress(*_UNREACHED):
+        await ledger.end_call(entry)
+
+
+def is_over(entry: Entry) -> bool:
+    """Whether the create call of an entry is certainly not under way any more."""
+    return entry.call_ended or entry.submit_anew or has_ended(entry.right.process)
+
+
+def may_go_on_until(entry: Entry) -> datetime:
+    """Return until when a sender that is silent may have a create call under way."""
+    return entry.right.ends_at + SKEW
+
+
 async def sender_is_done(ledger: Ledger, entry: Entry) -> Entry | None:
-    """Wait until the sender of `entry` has recorded a batch, withdrawn, or fallen silent.
+    """Wait until the sender of `entry` has recorded a batch, withdrawn, ended, or fallen silent.
 
     Returns the entry as it is then; None when it was withdrawn. The time is this machine's own:
     it is the change of the beats that is watched, not what a clock elsewhere says.
     """
     watched_since = time.monotonic()
     while True:
+        # Asked before the ledger is read: what a sender has recorded before its end is there then.
+        over = is_over(entry)
         now = await ledger.entry(entry.number)
-        if now is None or now.batch_id:
+        if now is None or now.batch_id or (over and now.right == entry.right):
             return now
-        if (now.owner, now.beat) != (entry.owner, entry.beat):
+        if (now.right, now.beat) != (entry.right, entry.beat):
             entry, watched_since = now, time.monotonic()
         elif time.monotonic() - watched_since >= SILENT_SECONDS:
             return now

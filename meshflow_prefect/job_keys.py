@@ -1,8 +1,8 @@
 """One job across runs: which root run holds the record of a `job_key`.
 
 A key is taken by one Prefect variable, whose name is unique in the workspace. It points to the
-root run whose ledger holds the job's submissions; every run with the key uses that ledger, until
-Anthropic has removed the results.
+root run whose ledger holds the job's submissions; every run with the key uses that ledger. What
+Anthropic has removed the results of is submitted anew, under the next variable of the key.
 """
 
 from __future__ import annotations
@@ -12,23 +12,29 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from meshflow_prefect.errors import JobKeyError
-from meshflow_prefect.ledger import Entry, Work
+from meshflow_prefect.errors import BatchNotFoundError, JobKeyError
+from meshflow_prefect.ledger import Entry, Ledger, Work
+from meshflow_prefect.matching import keyed
 from meshflow_prefect.models import RESULTS_KEPT
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import PrefectClient
 
+    from meshflow_prefect.client import AnthropicBatchClient
 
-async def hold(prefect: PrefectClient, root_id: UUID, job_key: str) -> UUID:
-    """Return the root run that holds a key: this one, unless another was first.
 
-    Raises `JobKeyError` when the record of the key's job is gone.
+async def hold(
+    prefect: PrefectClient, root_id: UUID, work: Work, anthropic: AnthropicBatchClient
+) -> UUID:
+    """Return the root run that holds a submission's key: this one, unless another was first.
+
+    Raises `JobKeyError` when the record of the key's job is gone, and `ApiUnavailableError` when
+    it cannot be asked whether an old batch has its results still.
     """
     from prefect.client.schemas.actions import VariableCreate
     from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 
-    now = datetime.now(UTC)
+    now, job_key = datetime.now(UTC), work.job_key
     mine = {"job_key": job_key, "root_id": str(root_id), "taken_at": now.isoformat()}
     use = 0
     while True:
@@ -43,15 +49,14 @@ async def hold(prefect: PrefectClient, root_id: UUID, job_key: str) -> UUID:
                 continue  # another run was first
             return root_id
         value: Any = held.value
-        if now - datetime.fromisoformat(value["taken_at"]) > RESULTS_KEPT:
-            # The expired name is left alone: of two runs that find it so, neither can remove what
-            # the other has just made.
-            use += 1
-            continue
         holder_id = UUID(value["root_id"])
         try:
             await prefect.read_flow_run(holder_id)
         except ObjectNotFound:
+            # What it submitted, and when, is not known any more.
+            if now - datetime.fromisoformat(value["taken_at"]) > RESULTS_KEPT:
+                use += 1
+                continue
             raise JobKeyError(
                 f"job_key {job_key!r}: the flow run {holder_id} that submitted this job was "
                 "deleted, and the record of its batches with it. Look for them with "
@@ -59,7 +64,24 @@ async def hold(prefect: PrefectClient, root_id: UUID, job_key: str) -> UUID:
                 f"delete the Prefect variable {name!r} or use another key.",
                 job_key=job_key,
             ) from None
-        return holder_id
+        entry = keyed(await Ledger(prefect, holder_id).entries(), work)
+        if entry is None or await _has_results(entry, anthropic, now):
+            return holder_id
+        # The name is left alone: of two runs that find it so, neither can remove what the other
+        # has just made.
+        use += 1
+
+
+async def _has_results(entry: Entry, anthropic: AnthropicBatchClient, now: datetime) -> bool:
+    """Whether the batch of an entry, made or still to be made, has its results, or will have."""
+    if not entry.batch_id or now - entry.submitted_at < RESULTS_KEPT:
+        return True
+    # It may have been made long after its intent: refused again and again, say.
+    try:
+        job = await anthropic.status(entry.batch_id)
+    except BatchNotFoundError:
+        return False
+    return job.archived_at is None and now - job.created_at < RESULTS_KEPT
 
 
 def variable_name(job_key: str, use: int = 0) -> str:

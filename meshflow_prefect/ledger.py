@@ -7,19 +7,23 @@ so that of two executions of one run, one wins. The entries go with the root run
     meshflow-intent-00007          before the create call: what is about to be sent, and by whom
     meshflow-batch-00007           after it: the batch
     meshflow-resend-00007-00001    the right to send once more, where certainly nothing was accepted
+    meshflow-ended-00007-00000     the call is over, and its sender does not know of a batch
     meshflow-decision-00007-00000  send again without a search: it was refused, or a person says so
     meshflow-beat-00007-00012      the sender is alive; removed when it has its answer
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from uuid import uuid4
 
 import orjson
+
+from meshflow_prefect.processes import this_process
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -54,6 +58,29 @@ class Work:
 
 
 @dataclass(frozen=True)
+class Right:
+    """The right of one execution to send one create call."""
+
+    owner: str
+    """Random token of the execution."""
+    process: str
+    """Names its process; empty where the system does not tell."""
+    until: str
+    """When it gives the call up (ISO 8601, UTC, by the clock of its machine)."""
+
+    @classmethod
+    def from_now(cls, seconds: float) -> Right:
+        """Return a right of the process that this is."""
+        until = datetime.now(UTC) + timedelta(seconds=seconds)
+        return cls(uuid4().hex, this_process(), until.isoformat())
+
+    @property
+    def ends_at(self) -> datetime:
+        """When the owner gives its create call up."""
+        return datetime.fromisoformat(self.until)
+
+
+@dataclass(frozen=True)
 class Entry:
     """One submission of a job."""
 
@@ -62,8 +89,8 @@ class Entry:
     work: Work
     intended_at: str
     """When the create call was about to be sent first, by that machine's clock (ISO 8601, UTC)."""
-    owner: str
-    """Random token of the execution that may send the create call."""
+    right: Right
+    """Which execution may send the create call."""
     run_ids: tuple[str, ...]
     """The flow run that submitted, and the runs above it up to the root."""
     call_site: str
@@ -72,6 +99,8 @@ class Entry:
     Empty where there was none, None where it could not be asked."""
     resends: int = 0
     """How often the right to send was given anew, after certainly nothing had been accepted."""
+    call_ended: bool = False
+    """Whether the owner has said that its create call is over."""
     submit_anew: bool = False
     """Whether to send again without looking for a batch: the call was certainly refused, or a
     person decided so."""
@@ -113,17 +142,20 @@ class Ledger:
         work: Work,
         lineage: Lineage,
         newest_before: str | None = None,
+        *,
+        seconds: float = 0.0,
         intended_at: str = "",
     ) -> Entry | None:
         """Write that a create call is about to be sent; None when another execution was first.
 
-        `intended_at` is for the copy of an entry; left out, it is now.
+        `seconds` is for how long it may take. `intended_at` is for the copy of an entry; left out,
+        it is now.
         """
         entry = Entry(
             number=number,
             work=work,
             intended_at=intended_at or datetime.now(UTC).isoformat(),
-            owner=uuid4().hex,
+            right=Right.from_now(seconds),
             run_ids=tuple(str(run.id) for run in lineage.runs),
             call_site=lineage.call_site,
             newest_before=newest_before,
@@ -131,7 +163,7 @@ class Ledger:
         stored = {
             "work": asdict(work),
             "intended_at": entry.intended_at,
-            "owner": entry.owner,
+            **asdict(entry.right),
             "run_ids": entry.run_ids,
             "call_site": entry.call_site,
             "newest_before": entry.newest_before,
@@ -143,11 +175,17 @@ class Ledger:
         kept = await self._write_once(_key("batch", entry.number), {"batch_id": batch_id})
         return replace(entry, batch_id=kept["batch_id"])
 
-    async def claim_resend(self, entry: Entry) -> Entry | None:
+    async def claim_resend(self, entry: Entry, *, seconds: float) -> Entry | None:
         """Take the right to send the create call once more; None when another was first."""
-        again = replace(entry, owner=uuid4().hex, resends=entry.resends + 1, submit_anew=False)
-        key = _key("resend", entry.number, again.resends)
-        return again if await self._won(key, {"owner": again.owner}) else None
+        right, resends = Right.from_now(seconds), entry.resends + 1
+        if not await self._won(_key("resend", entry.number, resends), asdict(right)):
+            return None
+        return replace(entry, right=right, resends=resends, call_ended=False, submit_anew=False)
+
+    async def end_call(self, entry: Entry) -> None:
+        """Write that the owner's create call is over, and that it knows of no batch."""
+        key = _key("ended", entry.number, entry.resends)
+        await self._write_once(key, {"owner": entry.right.owner})
 
     async def decide_to_submit_anew(self, entry: Entry) -> None:
         """Write that the create call is to be sent again without looking for a batch."""
@@ -162,16 +200,21 @@ class Ledger:
         """Remove the sender's last sign of life."""
         await self._delete(_key("beat", entry.number, count))
 
-    async def withdraw(self, entry: Entry) -> None:
+    async def withdraw(self, entry: Entry) -> bool:
         """Remove an intent whose create call was certainly refused, so that it may be repeated.
 
-        All that was written of it goes too: the number is used again.
+        All that was written of it goes too: the number is used again. False, and nothing is
+        removed, where another execution has taken it over, or has recorded a batch.
         """
+        now = await self.entry(entry.number)
+        if now is not None and (now.right != entry.right or now.batch_id):
+            return False
         intent = _key("intent", entry.number)
         for key in sorted(await self._rows()):
             if int(key.split("-")[2]) == entry.number and key != intent:
                 await self._delete(key)
         await self._delete(intent)
+        return True
 
     async def _rows(self) -> dict[str, str]:
         # The filter takes no order and no offset: ask for a page of what has not been seen yet.
@@ -184,12 +227,12 @@ class Ledger:
             values |= {row.key: row.value for row in page}
         return values
 
-    async def _won(self, key: str, value: dict[str, Any]) -> bool:
+    async def _won(self, key: str, value: Mapping[str, Any]) -> bool:
         kept = await self._write_once(key, value)
         # The Prefect client repeats a POST whose answer was lost: an existing row may be our own.
         return bool(kept["owner"] == value["owner"])
 
-    async def _write_once(self, key: str, value: dict[str, Any]) -> dict[str, Any]:
+    async def _write_once(self, key: str, value: Mapping[str, Any]) -> Mapping[str, Any]:
         """Write the row unless it exists, and return what it then holds."""
         from prefect.exceptions import ObjectAlreadyExists, PrefectHTTPStatusError
 
@@ -235,15 +278,18 @@ def _entry(number: int, rows: _Rows) -> Entry | None:
         return None
     resends = max((count for kind, count in rows if kind == "resend"), default=0)
     sender = rows["resend", resends] if resends else intent
+    right = Right(sender["owner"], sender["process"], sender["until"])
     return Entry(
         number=number,
         work=Work(**intent["work"]),
         intended_at=intent["intended_at"],
-        owner=sender["owner"],
+        right=right,
         run_ids=tuple(intent["run_ids"]),
         call_site=intent["call_site"],
         newest_before=intent.get("newest_before"),
         resends=resends,
+        # Of another owner it is what a call of a withdrawn intent has left behind.
+        call_ended=rows.get(("ended", resends), {}).get("owner") == right.owner,
         submit_anew=("decision", resends) in rows,
         beat=max((count for kind, count in rows if kind == "beat"), default=0),
         batch_id=rows.get(("batch", 0), {}).get("batch_id", ""),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from meshflow_prefect.ledger import Entry, Work
 from meshflow_prefect.lineage import Lineage
+from meshflow_prefect.surroundings import Surroundings
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -16,26 +17,29 @@ class Claims:
     """Which entries have been taken in this process, so that no two submissions share a batch.
 
     A process makes the submissions of a replay one after another; each takes the first entry that
-    fits. A run that is retried in the same process starts over, and so gives back what was taken
-    by it and below it.
+    fits. A run or a task that is retried in the same process starts over, and so gives back what
+    was taken by it and below it.
     """
 
     def __init__(self) -> None:
-        self._takers: dict[tuple[UUID, int], Lineage] = {}
+        self._takers: dict[tuple[UUID, int], tuple[Lineage, Surroundings]] = {}
 
     def take(self, lineage: Lineage, entry: Entry) -> None:
-        """Note that the current attempt of the current run uses the entry."""
-        self._takers[lineage.root.id, entry.number] = lineage
+        """Note that the current attempt of the current run, and of the task, uses the entry."""
+        self._takers[lineage.root.id, entry.number] = (lineage, Surroundings())
 
     def give_back(self, lineage: Lineage, entry: Entry) -> None:
         """Forget that the current attempt of the current run uses the entry."""
-        if self._takers.get((lineage.root.id, entry.number)) is lineage:
+        taker, _ = self._takers.get((lineage.root.id, entry.number), (None, None))
+        if taker is lineage:
             del self._takers[lineage.root.id, entry.number]
 
     def is_free(self, lineage: Lineage, entry: Entry) -> bool:
         """Whether no other submission of these attempts uses the entry."""
-        taker = self._takers.get((lineage.root.id, entry.number))
-        if taker is None:
+        if (lineage.root.id, entry.number) not in self._takers:
+            return True
+        taker, surroundings = self._takers[lineage.root.id, entry.number]
+        if surroundings.are_over():
             return True
         attempts = {run.id: run.run_count for run in taker.runs}
         return any(attempts.get(run.id, run.run_count) != run.run_count for run in lineage.runs)

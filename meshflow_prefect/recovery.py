@@ -11,7 +11,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from contextlib import aclosing
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from meshflow_prefect.activity import busy
@@ -23,6 +23,7 @@ from meshflow_prefect.errors import (
     ResultsUnavailableError,
     SubmissionUnknownError,
 )
+from meshflow_prefect.heartbeat import SKEW
 from meshflow_prefect.ledgers import batches_in_ledgers
 from meshflow_prefect.models import BatchJob
 from meshflow_prefect.polling import describe, next_check
@@ -33,9 +34,6 @@ if TYPE_CHECKING:
     from meshflow_prefect.client import AnthropicBatchClient
     from meshflow_prefect.ledger import Entry
     from meshflow_prefect.polling import Found, Rest
-
-SKEW = timedelta(seconds=60)
-"""By how much this machine's clock may be ahead of Anthropic's, where only times tell."""
 
 SETTLE_SECONDS = 20.0
 """For how long the list must show no batch before it is certain that nothing was accepted."""

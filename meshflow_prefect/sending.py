@@ -11,10 +11,11 @@ from meshflow_prefect.activity import busy
 from meshflow_prefect.errors import (
     BatchNotFoundError,
     CredentialsError,
+    MeshflowError,
     SubmissionRefusedError,
     SubmissionUnknownError,
 )
-from meshflow_prefect.heartbeat import beating, sender_is_done
+from meshflow_prefect.heartbeat import beating, is_over, may_go_on_until, sender_is_done
 from meshflow_prefect.ledger import Entry, Ledger
 from meshflow_prefect.recovery import SETTLE_SECONDS, find_lost_batch
 from meshflow_prefect.refusals import time_to_try_again
@@ -48,6 +49,11 @@ class Sender:
     if_unknown: str
     """`stop`, `submit`, or the id of a batch: see `submit_batch`."""
 
+    @property
+    def seconds(self) -> float:
+        """For how long a create call may take."""
+        return self.anthropic.create_seconds(self.chunk)
+
     async def made(self, entry: Entry, *, is_mine: bool) -> Entry | None:
         """Return the entry with its batch; None when someone else has withdrawn it.
 
@@ -62,11 +68,14 @@ class Sender:
             if is_mine:
                 try:
                     return await self._send(entry)
-                except CredentialsError:
-                    await self.ledger.withdraw(entry)
-                    raise
-                except SubmissionRefusedError as refusal:
-                    entry = await self._rest_after(refusal, entry)
+                except (CredentialsError, SubmissionRefusedError) as refusal:
+                    wake = self._time_to_try_again(refusal, entry)
+                    if wake is None:
+                        if await self.ledger.withdraw(entry):
+                            raise
+                        is_mine = False
+                        continue
+                    entry = await self._rest_after(refusal, entry, wake)
                     settle_seconds = 0.0
                 except SubmissionUnknownError as lost:
                     get_run_logger().warning("%s", lost)
@@ -78,19 +87,26 @@ class Sender:
                 if seen is None or seen.batch_id:
                     return seen
                 entry = seen
-                # A dead sender's call has had time to settle while its silence was watched.
-                settle_seconds = _LAST_LOOKS
+                # The call of a silent sender has had time to settle while that was watched.
+                settle_seconds = SETTLE_SECONDS if is_over(entry) else _LAST_LOOKS
             batch_id = await self._look_for(entry, settle_seconds)
             if batch_id is not None:
                 return await self.ledger.record_batch(entry, batch_id)
-            if sends == _MOST_SENDS:
-                await self.ledger.withdraw(entry)
+            if sends == _MOST_SENDS and await self.ledger.withdraw(entry):
                 raise SubmissionRefusedError(
                     f"No batch was made: the answers to {sends} create calls were lost, and the "
                     f"list of batches shows none of them. The last one: {answer_lost}",
                     **answer_lost.details,
                 )
-            again = await self.ledger.claim_resend(entry)
+            if not (is_mine or is_over(entry) or datetime.now(UTC) >= may_go_on_until(entry)):
+                await self._outwait(entry)
+                continue
+            again = await self.ledger.claim_resend(entry, seconds=self.seconds)
+            if again is not None:
+                # What another execution has recorded meanwhile was no candidate here.
+                now = await self.ledger.entry(entry.number)
+                if now is None or now.batch_id:
+                    return now
             if again is not None and entry.work.digest != self.chunk.digest:
                 # Nothing was ever accepted, and a redeploy has changed the requests since.
                 await self.ledger.withdraw(again)
@@ -102,31 +118,44 @@ class Sender:
         """Send the create call once, and return the entry with its batch."""
         with busy():
             async with beating(self.ledger, entry):
-                job = await self.anthropic.create(self.chunk)
+                job = await self.anthropic.create(self.chunk, until=entry.right.ends_at)
                 # The batch is paid for. A cancellation of this coroutine must not come between
                 # the answer and its record.
                 return await asyncio.shield(self.ledger.record_batch(entry, job.batch_id))
 
-    async def _rest_after(self, refusal: SubmissionRefusedError, entry: Entry) -> Entry:
-        """Wait as long as the refusal asks; where it is for good, withdraw and raise it.
+    def _time_to_try_again(self, refusal: MeshflowError, entry: Entry) -> datetime | None:
+        """Return when to send again; None when the refusal is for good."""
+        if not isinstance(refusal, SubmissionRefusedError):
+            return None
+        now, suspends = datetime.now(UTC), self.rest.suspends
+        try:
+            return time_to_try_again(refusal, since=entry.submitted_at, suspends=suspends, now=now)
+        except SubmissionRefusedError:
+            return None
+
+    async def _rest_after(self, refusal: MeshflowError, entry: Entry, wake: datetime) -> Entry:
+        """Wait as long as the refusal asks.
 
         The entry comes back with the note that nothing need be looked for, which a process that
         comes after a suspension finds too. Only an overloaded API is looked into once more.
         """
-        now, suspends = datetime.now(UTC), self.rest.suspends
-        try:
-            wake = time_to_try_again(refusal, since=entry.submitted_at, suspends=suspends, now=now)
-        except SubmissionRefusedError:
-            await self.ledger.withdraw(entry)
-            raise
-        if refusal.status_code != _OVERLOADED:
+        if refusal.details["status_code"] != _OVERLOADED:
             await self.ledger.decide_to_submit_anew(entry)
             entry = replace(entry, submit_anew=True)
-        if wake - now > _SHORT:
+        if wake - datetime.now(UTC) > _SHORT:
             await self.rest.until(wake, str(refusal))
         else:
             await self.rest.here_until(wake, str(refusal))
         return entry
+
+    async def _outwait(self, entry: Entry) -> None:
+        """Wait for a create call to be over that may be under way in a process that is silent."""
+        now, over = datetime.now(UTC), may_go_on_until(entry)
+        why = f"a create call may be under way until {over:%H:%M:%S %Z} in a process that is silent"
+        if self.rest.suspends and over - now > _SHORT:
+            await self.rest.until(over, why)
+        else:
+            await self.rest.here_until(min(over, now + _SHORT), why)
 
     async def _look_for(self, entry: Entry, settle_seconds: float) -> str | None:
         """Return the batch of a lost answer; None when the create call is to be sent again."""

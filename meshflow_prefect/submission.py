@@ -57,7 +57,7 @@ async def submit_once(
             # Not between the intent and the call: a kill there costs the next attempt a search.
             await anthropic.connect()
             await mark(rest.prefect, rest.lineage)
-            ledger = await _ledger_for(work, own, rest)
+            ledger = await _ledger_for(work, own, rest, anthropic)
         sender = Sender(chunk, anthropic, ledger, rest, if_unknown)
         entry = await _settled(ledger, rest.lineage, work, sender)
         if ledger is not own:
@@ -66,14 +66,16 @@ async def submit_once(
         return entry.batch_id
 
 
-async def _ledger_for(work: Work, own: Ledger, rest: Resting) -> Ledger:
+async def _ledger_for(
+    work: Work, own: Ledger, rest: Resting, anthropic: AnthropicBatchClient
+) -> Ledger:
     """Return the ledger that holds a submission: the run's own, or that of its key's holder."""
     if not work.job_key:
         return own
     copied = keyed(await own.entries(), work)
     if copied is not None and copied.batch_id:
         return own
-    holder_id = await hold(rest.prefect, own.root_id, work.job_key)
+    holder_id = await hold(rest.prefect, own.root_id, work, anthropic)
     return own if holder_id == own.root_id else Ledger(rest.prefect, holder_id)
 
 
@@ -86,7 +88,7 @@ async def _settled(ledger: Ledger, lineage: Lineage, work: Work, sender: Sender)
         # One at a time: of two submissions of equal content, each finds an entry of its own.
         with busy():
             async with _claiming:
-                entry, is_mine = await _claim(ledger, lineage, work, sender.anthropic)
+                entry, is_mine = await _claim(ledger, lineage, work, sender)
         if entry.batch_id:
             _check_same(entry, work)
             if entry.work.digest != work.digest:
@@ -108,7 +110,7 @@ async def _settled(ledger: Ledger, lineage: Lineage, work: Work, sender: Sender)
 
 
 async def _claim(
-    ledger: Ledger, lineage: Lineage, work: Work, anthropic: AnthropicBatchClient
+    ledger: Ledger, lineage: Lineage, work: Work, sender: Sender
 ) -> tuple[Entry, bool]:
     """Return the entry of a submission, and whether it was made just now."""
     while True:
@@ -126,8 +128,10 @@ async def _claim(
             found = match(free, lineage, work)
         is_mine = found is None
         if found is None:
-            newest = await newest_batch(anthropic)
-            found = await ledger.record_intent(_next_number(entries), work, lineage, newest)
+            newest = await newest_batch(sender.anthropic)
+            found = await ledger.record_intent(
+                _next_number(entries), work, lineage, newest, seconds=sender.seconds
+            )
         # None: an execution of this run in another process was first. Look again.
         if found is not None:
             if ledger.root_id == lineage.root.id:

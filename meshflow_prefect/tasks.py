@@ -70,8 +70,10 @@ async def submit_batch(
     In a flow run, a replay (after a suspension, a retry, a crash, a redeploy) returns the id of
     the batch that is already paid for: it is found in the ledger on the root run, by the flow run
     that made it and the content of the requests. Two submissions of equal content in one run make
-    two batches. Where the answer to the create call was lost, the batch is looked for and adopted;
-    it is sent again only when certainly nothing was accepted.
+    two batches; one in a task that failed after it and is retried is the same one. (A task that
+    returns a `Failed` state, rather than raise, is not seen to have failed: give a `job_key`.)
+    Where the answer to the create call was lost, the batch is looked for and adopted; it is sent
+    again only when certainly nothing was accepted.
 
     Args:
         requests: At least one; at most 100,000 of 256 MB together.

@@ -90,3 +90,48 @@ async def test_the_entries_of_another_root_run_are_not_seen(client, lineage):
     other = await client.create_flow_run(a_flow)
 
     assert await Ledger(client, other.id).entries() == []
+
+
+async def test_an_intent_that_another_execution_has_taken_over_is_not_withdrawn(client, lineage):
+    ledger = Ledger(client, lineage.root.id)
+    entry = await intend(ledger, lineage, 0)
+    theirs = await ledger.claim_resend(entry, seconds=600)
+
+    assert not await ledger.withdraw(entry)
+    assert await ledger.entries() == [theirs]
+
+
+async def test_an_entry_that_has_a_batch_is_not_withdrawn(client, lineage):
+    """What a late refusal says of one call does not undo what another has made."""
+    ledger = Ledger(client, lineage.root.id)
+    entry = await intend(ledger, lineage, 0)
+    recorded = await ledger.record_batch(entry, "msgbatch_1")
+
+    assert not await ledger.withdraw(entry)
+    assert await ledger.entries() == [recorded]
+
+
+async def test_the_right_to_send_again_goes_to_one_execution(client, lineage):
+    ledger = Ledger(client, lineage.root.id)
+    entry = await intend(ledger, lineage, 0)
+
+    claims = await asyncio.gather(*(ledger.claim_resend(entry, seconds=1) for _ in range(8)))
+
+    (winner,) = [claim for claim in claims if claim is not None]
+    assert await ledger.entries() == [winner]
+    assert winner.right != entry.right
+
+
+async def test_the_end_of_a_call_is_that_of_one_right_to_send(client, lineage):
+    ledger = Ledger(client, lineage.root.id)
+    entry = await intend(ledger, lineage, 0)
+
+    await ledger.end_call(entry)
+    assert (await ledger.entry(0)).call_ended
+
+    again = await ledger.claim_resend(entry, seconds=1)
+    assert not (await ledger.entry(0)).call_ended
+    assert await ledger.withdraw(again)
+    await ledger.end_call(again)
+    await intend(ledger, lineage, 0)
+    assert not (await ledger.entry(0)).call_ended

@@ -278,10 +278,13 @@ class SpooledChunk:
         return tuple(line[start : line.index(b'"', start)].decode() for line in self.items())
 
     def body(self) -> Iterator[bytes]:
-        """Yield the body of the create call in blocks."""
+        """Yield the body of the create call in blocks; see `chunking.Chunk`."""
+        left = self.size - len(TAIL)
         with self.path.open("rb", buffering=0) as file:
-            while block := file.read(_BUFFER):
+            while left and (block := file.read(min(_BUFFER, left))):
+                left -= len(block)
                 yield block
+        yield TAIL
 
     def items(self) -> Iterator[bytes]:
         """Yield each request, in order, as it stands in the body."""

@@ -13,6 +13,7 @@ from prefect.deployments import run_deployment
 from prefect.runtime import flow_run
 
 from meshflow_prefect import (
+    AnthropicCredentials,
     BatchRequest,
     BatchResult,
     batch_agent_tasks,
@@ -73,10 +74,11 @@ async def twice() -> int:
 
 
 @flow
-async def composed() -> int:
+async def composed(timeout_seconds: float = 600.0) -> int:
     """The tasks of the package in a flow of one's own."""
+    key = AnthropicCredentials(timeout_seconds=timeout_seconds)
     requests = [BatchRequest(f"row-{i}", f"Describe {i}.") for i in range(4)]
-    batch_id = await submit_batch(requests)
+    batch_id = await submit_batch(requests, credentials=key)
     await poll_batch(batch_id, poll_interval=POLL_INTERVAL)
     load(await collect_results(batch_id, requests))
     return 4

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import time
 from contextlib import contextmanager
 
 from tests.faults.matrix import Row
+from tests.support.killing import executing as executing_now
+from tests.support.killing import kill
 from tests.support.processes import running, wait_until
 
 CREATE = "POST /v1/messages/batches"
@@ -19,14 +23,31 @@ def executing(stack, run_id: str, name: str):
         yield process
 
 
-def a_pending_run(stack) -> str:
+def a_pending_run(stack, **parameters) -> str:
     """A run that no worker takes."""
     pool, stack.pool = stack.pool, "nobody"
     try:
         stack.create_pool()
-        return stack.start(stack.deploy("pipelines.py:composed", name="nobody"))
+        return stack.start(stack.deploy("pipelines.py:composed", name="nobody"), **parameters)
     finally:
         stack.pool = pool
+
+
+def creates(emulator) -> int:
+    return emulator.state()["calls"].get(CREATE, 0)
+
+
+def looks(emulator) -> int:
+    """How often the list of batches was read."""
+    return emulator.state()["calls"].get("GET /v1/messages/batches", 0)
+
+
+def freeze(run_id: str) -> set[int]:
+    """Stop the processes that execute a run, and return their ids."""
+    found = executing_now(run_id)
+    assert found
+    kill(*found, with_signal=signal.SIGSTOP)
+    return found
 
 
 def held(emulator) -> bool:
@@ -44,9 +65,9 @@ def test_a_successor_waits_for_the_create_call_of_a_live_predecessor(stack, emul
             wait_until(lambda: zombie.poll() is not None, "the zombie has left")
             wait_until(lambda: successor.poll() is not None, "its successor has left")
 
-    assert emulator.state()["calls"][CREATE] == 1
-    assert [batch["requests"] for batch in emulator.batches()] == [4]
-    matrix(row("a second process executes the run while the create call of the first is held"))
+    assert creates(emulator) == 1
+    fault = "a second process executes the run while the create call of the first is held"
+    matrix(row(emulator, fault))
 
 
 def test_a_successor_takes_over_from_a_dead_predecessor(stack, emulator, matrix):
@@ -59,9 +80,54 @@ def test_a_successor_takes_over_from_a_dead_predecessor(stack, emulator, matrix)
     with executing(stack, run_id, "heir") as heir:
         wait_until(lambda: heir.poll() is not None, "its successor has left")
 
-    assert [batch["requests"] for batch in emulator.batches()] == [4]
-    matrix(row("a second process takes over from one that was killed in its create call"))
+    fault = "a second process takes over from one that was killed in its create call"
+    matrix(row(emulator, fault))
 
 
-def row(fault: str) -> Row:
-    return Row("kills", fault, "both wait for the same batch", created=1, paid=1, lost=0)
+def test_a_frozen_sender_is_not_overtaken_while_its_create_call_may_be_under_way(
+    stack, emulator, matrix
+):
+    """It is silent, and alive: its call is carried out while its successor waits."""
+    run_id = a_pending_run(stack, timeout_seconds=5.0)
+    emulator.plan({"on": "create", "hold": "before"})
+    with executing(stack, run_id, "frozen") as frozen:
+        wait_until(lambda: held(emulator), "the create call is under way")
+        stopped = freeze(run_id)
+        seen = looks(emulator)
+        with executing(stack, run_id, "patient") as patient:
+            wait_until(lambda: looks(emulator) > seen + 1, "its successor has looked for a batch")
+            # Of what it does now there is no sign: it may do nothing for as long as a look takes.
+            time.sleep(10)
+            assert emulator.batches() == []
+            emulator.release()
+            wait_until(lambda: patient.poll() is not None, "its successor has left")
+        kill(*stopped, with_signal=signal.SIGCONT)
+        wait_until(lambda: frozen.poll() is not None, "the frozen one has left")
+
+    assert creates(emulator) == 1
+    fault = "a process that is frozen in its create call is taken for dead, and its call goes on"
+    matrix(row(emulator, fault))
+
+
+def test_a_frozen_sender_is_overtaken_when_its_create_call_is_over(stack, emulator, matrix):
+    run_id = a_pending_run(stack, timeout_seconds=5.0)
+    emulator.plan({"on": "create", "hold": "before"})
+    with executing(stack, run_id, "frozen") as frozen:
+        wait_until(lambda: held(emulator), "the create call is under way")
+        stopped = freeze(run_id)
+        with executing(stack, run_id, "heir") as heir:
+            wait_until(lambda: heir.poll() is not None, "its successor has left")
+        assert len(emulator.batches()) == 1
+        kill(*stopped, with_signal=signal.SIGCONT)
+        wait_until(lambda: frozen.poll() is not None, "the frozen one has left")
+        emulator.release()
+
+    matrix(row(emulator, "a process is frozen in its create call until long after"))
+
+
+def row(emulator, fault: str) -> Row:
+    batches = emulator.batches()
+    rows = sum(batch["requests"] for batch in batches)
+    assert (len(batches), rows) == (1, 4)
+    seen = "both wait for the same batch"
+    return Row("kills", fault, seen, created=len(batches), paid=len(batches), lost=4 - rows)

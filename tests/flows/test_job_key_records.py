@@ -9,6 +9,7 @@ from uuid import UUID
 
 import orjson
 import pytest
+from anthropic import AsyncAnthropic
 from prefect import flow, get_client
 from prefect.client.schemas.actions import VariableUpdate
 from prefect.runtime import flow_run
@@ -56,8 +57,8 @@ async def record(key: str) -> dict:
         return (await prefect.read_variable_by_name(variable_name(key))).value
 
 
-async def age(key: str, days: float) -> None:
-    """Make the key as old as that."""
+async def age_key(key: str, days: float) -> None:
+    """Let the key have been taken so long ago."""
     value = await record(key)
     taken_at = datetime.now(UTC) - timedelta(days=days)
     async with get_client() as prefect:
@@ -66,6 +67,17 @@ async def age(key: str, days: float) -> None:
                 name=variable_name(key), value={**value, "taken_at": taken_at.isoformat()}
             )
         )
+
+
+async def age_intent(root_id: str, days: float) -> None:
+    """Let the first submission of a run have been meant so long ago."""
+    name, root = "meshflow-intent-00000", UUID(root_id)
+    async with get_client() as prefect:
+        intent = orjson.loads(await prefect.read_flow_run_input(root, name))
+        earlier = datetime.fromisoformat(intent["intended_at"]) - timedelta(days=days)
+        intent["intended_at"] = earlier.isoformat()
+        await prefect.delete_flow_run_input(root, name)
+        await prefect.create_flow_run_input(root, name, orjson.dumps(intent).decode())
 
 
 async def test_the_variable_holds_no_key_of_anthropic(key):
@@ -104,19 +116,66 @@ async def test_the_advice_for_a_deleted_run_works(emulator, key):
 
 
 async def test_a_key_is_free_again_when_the_results_are_gone(emulator, key):
-    await run(key)
-    await age(key, days=29.1)
+    await age_intent(await started(key), days=29.1)
+    emulator.advance(timedelta(days=29.1).total_seconds())
 
     assert len(await run(key, count=4)) == 4
     assert [batch["requests"] for batch in emulator.batches()] == [4, 3]
 
+    second = await run(key, count=4)
+    assert [result.succeeded for result in second] == [True] * 4
+    assert len(emulator.batches()) == 2
+
+
+async def test_a_key_is_free_again_when_the_batch_was_deleted(emulator, key):
+    root_id = await started(key)
+    await age_intent(root_id, days=29.1)
+    async with AsyncAnthropic() as sdk:
+        await sdk.messages.batches.delete(emulator.batches()[0]["id"])
+
+    assert len(await run(key, count=4)) == 4
+
 
 async def test_a_key_is_held_as_long_as_there_are_results(emulator, key):
+    """However long ago it was taken, and the batch was meant: it may have been refused for days."""
+    root_id = await started(key)
     first = await run(key)
-    await age(key, days=28.9)
+    await age_key(key, days=40)
+    await age_intent(root_id, days=30)
 
     assert messages(await run(key)) == messages(first)
     assert len(emulator.batches()) == 1
+
+
+async def test_a_key_whose_run_was_deleted_long_ago_is_free_again(emulator, key):
+    run_id = await started(key)
+    await age_key(key, days=29.1)
+    async with get_client() as prefect:
+        await prefect.delete_flow_run(UUID(run_id))
+
+    assert len(await run(key)) == 3
+    assert len(emulator.batches()) == 2
+
+
+async def test_of_two_parts_the_one_whose_results_are_gone_is_submitted_anew(emulator, key):
+    @flow
+    async def two_parts() -> list[str]:
+        parts = {"old": requests(2), "young": requests(3)}
+        made = [await submit_batch(parts[part], job_key=key, part=part) for part in parts]
+        for batch_id in made:
+            await poll_batch(batch_id, poll_interval=SOON)
+        return made
+
+    state = await two_parts(return_state=True)
+    old, young = await state.aresult()
+    await age_intent(str(state.state_details.flow_run_id), days=29.1)
+    async with AsyncAnthropic() as sdk:
+        await sdk.messages.batches.delete(old)
+
+    again = await two_parts()
+    assert again[0] not in (old, young)
+    assert again[1] == young
+    assert await two_parts() == again
 
 
 async def test_a_job_that_was_refused_leaves_its_key_to_the_corrected_one(emulator, key):
@@ -169,13 +228,7 @@ async def test_a_timeout_counts_from_the_creation_also_where_another_run_submitt
     @flow
     async def two_minutes_ago() -> None:
         await submit_batch(requests(2), job_key=key)
-        name, root = "meshflow-intent-00000", flow_run.root_flow_run_id
-        async with get_client() as prefect:
-            intent = orjson.loads(await prefect.read_flow_run_input(root, name))
-            earlier = datetime.fromisoformat(intent["intended_at"]) - timedelta(minutes=2)
-            intent["intended_at"] = earlier.isoformat()
-            await prefect.delete_flow_run_input(root, name)
-            await prefect.create_flow_run_input(root, name, orjson.dumps(intent).decode())
+        await age_intent(flow_run.root_flow_run_id, days=2 / (24 * 60))
 
     @flow
     async def impatient() -> None:

@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 from prefect.client.schemas.objects import FlowRun
 
-from meshflow_prefect.ledger import Entry, Work
+from meshflow_prefect.ledger import Entry, Right, Work
 from meshflow_prefect.lineage import Lineage
 from meshflow_prefect.matching import Claims, match
 
@@ -44,7 +44,7 @@ def made_by(lineage: Lineage, digest: str = CONTENT, number: int = 0) -> Entry:
         number=number,
         work=work(digest, named=False),
         intended_at="2026-11-22T12:00:00+00:00",
-        owner="token",
+        right=Right("token", "", "2026-11-22T12:10:00+00:00"),
         run_ids=tuple(str(run.id) for run in lineage.runs),
         call_site=lineage.call_site,
         batch_id=f"msgbatch_{number}",
