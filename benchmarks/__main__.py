@@ -15,7 +15,7 @@ from benchmarks.plan import LARGE, MILLION, ONE, REPLY_WORDS, SIZE, SMALL, Step,
 from benchmarks.plot import draw
 from benchmarks.servers import servers
 from benchmarks.tables import table_of_size, table_of_targets
-from benchmarks.targets import Measured, targets
+from benchmarks.targets import Measured, Target, targets
 
 
 def main() -> None:
@@ -28,15 +28,21 @@ def main() -> None:
     else:
         planned = steps(rounds=options.rounds, million=options.million)
     found: dict[int, Experiment] = {}
+
+    def say(line: str) -> None:
+        console.print(line, soft_wrap=True)
+
     if not options.show:
         with (
             tempfile.TemporaryDirectory(prefix="benchmarks-") as home,
             servers(Path(home), reply_words=REPLY_WORDS) as running,
         ):
             for step in planned:
-                found[step.requests] = measure(running, step, size=options.size, say=console.print)
+                found[step.requests] = measure(running, step, size=options.size, say=say)
     if by_hand:
-        _print(console, found)
+        _print(
+            console, found, [each for each in targets(Measured(found)) if each.reached is not None]
+        )
         return
     for experiment in found.values():
         experiment.save()
@@ -44,19 +50,21 @@ def main() -> None:
         saved = Experiment.load(requests, SIZE)
         if saved is not None:
             found[requests] = saved
-    _print(console, found)
+    lines = targets(Measured(found))
+    _print(console, found, lines)
     tables = [table_of_size(found[each], Measured(found)) for each in sorted(found)]
-    write_document(table_of_targets(targets(Measured(found))), tables, list(found.values()))
+    write_document(table_of_targets(lines), tables, list(found.values()))
     draw(found)
 
 
-def _print(console: Console, found: dict[int, Experiment]) -> None:
+def _print(console: Console, found: dict[int, Experiment], lines: list[Target]) -> None:
     measured = Measured(found)
     # A table that is cut cannot be read: let a narrow terminal break the lines instead.
     console.width = max(console.width, 220)
     for requests in sorted(found):
         console.print(table_of_size(found[requests], measured).rich())
-    console.print(table_of_targets(targets(measured)).rich())
+    if lines:
+        console.print(table_of_targets(lines).rich())
 
 
 def _options() -> Namespace:
