@@ -44,8 +44,8 @@ faults: install ## the fault tests alone; writes docs/faults.md (KILLS=200 SEED=
 live: install ## two tiny requests to the real API, where ANTHROPIC_API_KEY is set
 	@$(BIN)/python -m demo.live
 
-bench: install ## one job through the SDK's loop, our client and our flow, side by side
-	$(BIN)/python -m benchmarks.direct_call
+bench: install ## one job in six ways, side by side; writes docs/benchmarks.md (MILLION=1: a million rows too)
+	@$(BIN)/python -m benchmarks $(if $(MILLION),--million) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 lock: ## compile requirements.txt anew (needs uv)
 	uv pip compile --universal --python-version 3.11 --group dev --all-extras pyproject.toml \

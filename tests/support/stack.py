@@ -49,6 +49,7 @@ class Stack:
     home: Path
     api_url: str
     env: dict[str, str]
+    server_process: int
     pool: str = "tests"
     _stack: ExitStack = field(default_factory=ExitStack)
 
@@ -198,12 +199,12 @@ def prefect_stack(home: Path, env: Mapping[str, str], *, ui: bool = False) -> It
     child.pop("PYTHONDONTWRITEBYTECODE", None)
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1"]
     command += ["--port", str(port)] + ([] if ui else ["--no-ui"])
-    with running(command, env=child, log=home / "server.log"):
+    with running(command, env=child, log=home / "server.log") as server:
         wait_until(lambda: _healthy(api_url), "the Prefect server answers")
         # This process outlives the server, and would complain of its last log lines.
         settings = {PREFECT_API_URL: api_url, PREFECT_LOGGING_TO_API_ENABLED: False}
         with temporary_settings(settings):
-            stack = Stack(home, api_url, child)
+            stack = Stack(home, api_url, child, server.pid)
             stack.create_pool()
             yield stack
 

@@ -1,0 +1,186 @@
+"""One size, all contestants in turn, several rounds: the figures, and their medians."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import platform
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Self
+
+from benchmarks.contestants import CONTESTANTS
+from benchmarks.job import Job
+from benchmarks.plan import Step
+from benchmarks.processes import run_to_end
+from benchmarks.rows import verify, write_source
+from benchmarks.servers import Servers
+
+RESULTS = Path(__file__).parent / "results"
+_MOST_SAMPLES = 60
+
+
+@dataclass(kw_only=True)
+class Run:
+    """What one run of one contestant cost."""
+
+    wall: float
+    """Seconds from the start of the process to its end."""
+
+    cpu: float
+    """Seconds of CPU of the process, user and system."""
+
+    peak: float
+    """MB that were resident at most."""
+
+    emulator_cpu: float
+    server_cpu: float
+    """Of the Prefect server."""
+
+    batches: int
+    task_runs: int
+    calls: dict[str, int]
+    """HTTP requests to the Prefect API, by what they ask."""
+
+    memory: list[tuple[float, float]]
+    """Seconds from the beginning, and the MB resident then."""
+
+    import_wall: float | None = None
+    import_cpu: float | None = None
+    """Up to the end of the imports; None where that cannot be seen from inside."""
+
+    blocks: list[tuple[float, float]] | None = None
+    """The longest times that the event loop answered nobody, and when, after the imports."""
+
+    @property
+    def cpu_after_imports(self) -> float | None:
+        """Seconds of CPU of what comes after the imports."""
+        return None if self.import_cpu is None else self.cpu - self.import_cpu
+
+    @property
+    def blocked(self) -> float | None:
+        """The longest time, in seconds, that the event loop answered nobody."""
+        return max(seconds for seconds, _ in self.blocks) if self.blocks else None
+
+    def described(self) -> str:
+        """Return the figures of this run in a line."""
+        line = f"{self.wall:.1f} s, CPU {self.cpu:.1f} s, {self.peak:.0f} MB"
+        for seconds, at in sorted(self.blocks or (), reverse=True)[:1]:
+            line += f", loop blocked for {seconds * 1000:.0f} ms after {at:.1f} s"
+        return line
+
+    @property
+    def api_calls(self) -> int:
+        """How many HTTP requests reached the Prefect API."""
+        return sum(self.calls.values())
+
+
+@dataclass(kw_only=True)
+class Experiment:
+    """All runs at one size."""
+
+    requests: int
+    size: int
+    """Bytes of each request."""
+
+    when: str
+    machine: str
+    versions: str
+    runs: dict[str, list[Run]] = field(default_factory=dict)
+
+    def median(self, name: str, figure: str) -> float | None:
+        """Return the median of a figure of a contestant; None where it was not measured."""
+        values = [getattr(run, figure) for run in self.runs.get(name, ())]
+        known = [value for value in values if value is not None]
+        return statistics.median(known) if known else None
+
+    def save(self) -> None:
+        RESULTS.mkdir(exist_ok=True)
+        found = dataclasses.asdict(self)
+        path(self.requests, self.size).write_text(json.dumps(found, indent=1) + "\n")
+
+    @classmethod
+    def load(cls, requests: int, size: int) -> Self | None:
+        """Return what was measured last at a size, if it ever was."""
+        file = path(requests, size)
+        if not file.exists():
+            return None
+        found = json.loads(file.read_text())
+        runs = {name: [Run(**run) for run in runs] for name, runs in found.pop("runs").items()}
+        return cls(**found, runs=runs)
+
+
+def path(requests: int, size: int) -> Path:
+    return RESULTS / f"{requests}x{size}.json"
+
+
+def measure(servers: Servers, step: Step, *, size: int, say: Callable[[str], None]) -> Experiment:
+    """Run every contestant once in each round, and keep the figures."""
+    requests, names = step.requests, step.names
+    experiment = Experiment(
+        requests=requests,
+        size=size,
+        when=f"{datetime.now(UTC):%Y-%m-%d}",
+        machine=_machine(),
+        versions=", ".join(f"{name} {version(name)}" for name in ("anthropic", "prefect", "httpx")),
+        runs={name: [] for name in names},
+    )
+    source = servers.home / "source.jsonl"
+    write_source(source, requests=requests, size=size)
+    for number in range(step.rounds):
+        begin = number % len(names)
+        for name in [*names[begin:], *names[:begin]]:  # nobody is always the first
+            run = one_run(servers, name, source, requests=requests)
+            experiment.runs[name].append(run)
+            say(f"{requests:,} x {size:,} bytes, {name}: {run.described()}")
+    source.unlink()
+    return experiment
+
+
+def one_run(servers: Servers, name: str, source: Path, *, requests: int) -> Run:
+    """Run one contestant, prove that what it wrote is right, and forget its batches."""
+    destination, inside = servers.home / "destination.jsonl", servers.home / "figures.json"
+    job = Job(source=str(source), destination=str(destination), figures=str(inside))
+    contestant = CONTESTANTS[name]
+    with servers.counting(prefect=contestant.uses_prefect) as counts:
+        outcome = run_to_end(
+            contestant.command(job), env=servers.env, log=servers.home / f"{name}.log"
+        )
+    verify(destination, requests=requests)
+    destination.unlink()
+    run = Run(
+        wall=outcome.ended - outcome.began,
+        cpu=outcome.cpu,
+        peak=outcome.peak,
+        emulator_cpu=counts.emulator_cpu,
+        server_cpu=counts.server_cpu,
+        batches=counts.batches,
+        task_runs=counts.task_runs,
+        calls=dict(counts.calls.most_common()),
+        memory=outcome.memory[:: len(outcome.memory) // _MOST_SAMPLES + 1],
+    )
+    if inside.exists():
+        found: dict[str, Any] = json.loads(inside.read_text())
+        inside.unlink()
+        run.import_wall = found["imported_at"] - outcome.began
+        run.import_cpu = found["import_cpu"]
+        run.blocks = found.get("blocks")
+    return run
+
+
+def _machine() -> str:
+    names = [
+        line.partition(":")[2].strip()
+        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        if line.startswith("model name")
+    ]
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return (
+        f"{len(names)} cores of {names[0] if names else platform.machine()}, {memory:.0f} GB, "
+        f"CPython {platform.python_version()}"
+    )

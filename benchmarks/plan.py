@@ -1,0 +1,39 @@
+"""Which sizes are measured, and with whom."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from benchmarks.contestants import CONTESTANTS
+
+SIZE = 2_500
+"""Bytes of a request, and about those of its result."""
+
+REPLY_WORDS = 300
+ONE, SMALL, LARGE, MILLION = 1, 20_000, 100_000, 1_000_000
+
+
+@dataclass(frozen=True)
+class Step:
+    """One size, with the contestants that run it."""
+
+    requests: int
+    names: Sequence[str]
+    rounds: int
+
+
+def steps(*, rounds: int, million: bool) -> list[Step]:
+    """Return the steps of `make bench`.
+
+    A run of one row shows what a process costs before it does anything: what a larger run costs
+    beyond that is its work. Lists of results are not what 100,000 rows are read into, so that size
+    is for files, next to the SDK's loop and the floor. A million is for files alone.
+    """
+    every = tuple(CONTESTANTS)
+    found = [
+        Step(ONE, every, rounds),
+        Step(SMALL, every, rounds),
+        Step(LARGE, ("floor", "sdk", "files", "command"), rounds),
+    ]
+    return [*found, Step(MILLION, ("files", "command"), 1)] if million else found
