@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, TypeAlias, cast
 
 import orjson
@@ -66,6 +66,11 @@ class Recipe:
         """Check what is the same for every row."""
         self._system = Template(self.system)
         self._from_prompt = self._spliced()
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """What the recipe was made with."""
+        return {each.name: getattr(self, each.name) for each in fields(self) if each.init}
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -149,7 +154,10 @@ class Recipe:
     def _spliced(self) -> Render | None:
         """Return what fills a prompt into parameters that are checked and serialised once."""
         if self.prompt is None:
-            _request(prompt="any", model=self.model, max_tokens=self.max_tokens, params=self.params)
+            any_row = _request(
+                prompt="any", model=self.model, max_tokens=self.max_tokens, params=self.params
+            )
+            _dumped(any_row.to_api_request())
             return None
         prompt, system = Template(self.prompt), Template(self.system)
         request = _request(
