@@ -163,7 +163,7 @@ class Recipe:
     def _spliced(self) -> Render | None:
         """Return what fills a prompt into parameters that are checked and serialised once."""
         if self.prompt is None:
-            self._asked(prompt="any", params=self.params)
+            _dumped(self._asked(prompt="any", params=self.params).to_api_request())
             return None
         prompt, system = Template(self.prompt), Template(self.system)
         request = self._asked(
