@@ -48,6 +48,7 @@ def test_a_result_comes_back_as_it_was(path):
     found = written(path, rows).to_pylist()
     for row in found:
         row["usage"] = orjson.loads(row["usage"])
+        row["earlier_usage"] = orjson.loads(row["earlier_usage"])
         row["message"] = orjson.loads(row["message"]) if row["message"] else None
     assert found == rows
 
