@@ -22,7 +22,7 @@ def run(containing: str) -> dict:
 
 
 def test_no_snippet_is_left_out():
-    assert len(SNIPPETS) == 5
+    assert len(SNIPPETS) == 7
 
 
 async def test_the_pipeline(stack, anthropic_emulator, capsys):
@@ -41,6 +41,28 @@ async def test_the_building_blocks(stack, anthropic_emulator):
 
     assert [result.custom_id for result in results] == ["poem", "sum"]
     assert all(result.succeeded for result in results)
+
+
+async def test_files(stack, anthropic_emulator, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "reviews").mkdir()
+    rows = '{"product": "lamp", "text": "Bright."}\n' * 3 + "no JSON\n"
+    (tmp_path / "reviews" / "1.jsonl").write_text(rows)
+
+    summary = await run("def summarise_reviews")["summarise_reviews"]()
+
+    assert dict(summary.statuses) == {"succeeded": 3, "errored": 1}
+    assert [batch["requests"] for batch in anthropic_emulator.batches()] == [1]
+    assert (tmp_path / "summaries.parquet").exists()
+
+
+async def test_structured_output(stack, anthropic_emulator):
+    names = run("class Invoice")
+
+    read = await names["read_invoices"](["Invoice 7: 12.50", "Invoice 8: 30.00"])
+
+    assert len(read) == 2
+    assert all(isinstance(invoice, names["Invoice"]) for invoice in read)
 
 
 async def test_the_client_without_prefect(anthropic_emulator, capsys):
