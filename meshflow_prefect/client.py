@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeAlias
 
 from meshflow_prefect.answers import about, asked, create_failure
 from meshflow_prefect.chunking import Chunk, make_chunk
@@ -21,18 +21,16 @@ from meshflow_prefect.errors import (
     MeshflowError,
     SubmissionUnknownError,
 )
-from meshflow_prefect.models import (
-    BatchJob,
-    BatchRequest,
-    BatchResult,
-    Collected,
-    JobStatus,
-)
+from meshflow_prefect.jobs import created_id, job_of
+from meshflow_prefect.listing import read_list
+from meshflow_prefect.models import BatchJob, BatchRequest, BatchResult, Collected
 from meshflow_prefect.polling import check_schedule, poll_until_ended
 
 if TYPE_CHECKING:
     from anthropic import AsyncAnthropic
-    from anthropic.types.messages import MessageBatch
+
+Enough: TypeAlias = Callable[[list[BatchJob]], bool]
+"""Whether the batches that were listed so far will do."""
 
 
 _SLOWEST_UPLOAD = 100_000
@@ -96,13 +94,13 @@ class AnthropicBatchClient:
         `SubmissionRefusedError` when Anthropic certainly made no batch, and
         `SubmissionUnknownError` when the answer was lost, so that there may be one.
         """
-        return (await self.create(make_chunk(requests))).batch_id
+        return await self.create(make_chunk(requests))
 
     def create_seconds(self, chunk: Chunk) -> float:
         """Return for how long a create call may take: `timeout`, and the time to send that much."""
         return self._timeout + chunk.size / _SLOWEST_UPLOAD
 
-    async def create(self, chunk: Chunk, *, until: datetime | None = None) -> BatchJob:
+    async def create(self, chunk: Chunk, *, until: datetime | None = None) -> str:
         """Send one create call for requests that are serialised already; see `submit`.
 
         It is given up at `until` at the latest, by the clock on the wall, so that a process that
@@ -122,14 +120,14 @@ class AnthropicBatchClient:
         sdk = self._connected()
         headers = {"content-type": "application/json", "content-length": str(chunk.size)}
 
-        async def send() -> BatchJob:
+        async def send() -> str:
             answer = await sdk.post(
                 BATCHES,
                 content=blocks(),
                 cast_to=MessageBatch,
                 options={"headers": headers, "max_retries": 0},
             )
-            return _job(answer)
+            return created_id(answer)
 
         try:
             async with asyncio.timeout((ends - datetime.now(UTC)).total_seconds()):
@@ -148,7 +146,7 @@ class AnthropicBatchClient:
         sdk = self._connected()
 
         async def retrieve() -> BatchJob:
-            return _job(await sdk.messages.batches.retrieve(batch_id))
+            return job_of(await sdk.messages.batches.retrieve(batch_id))
 
         return await asked(retrieve, about(batch_id))
 
@@ -242,27 +240,16 @@ class AnthropicBatchClient:
         return True
 
     async def list(
-        self, limit: int | None = None, *, until: Callable[[BatchJob], bool] = lambda _job: False
+        self, limit: int | None = None, *, enough: Enough = lambda _jobs: False
     ) -> list[BatchJob]:
         """Return the batches of the key's workspace, newest first.
 
-        At most `limit` of them, and only those before the first one for which `until` is true.
+        At most `limit` of them, and no page after the one with which `enough`, asked with all that
+        have come so far, is true. Raises `MeshflowError` where a list repeats itself without end.
         """
         if limit is not None and limit < 1:
             raise InvalidRequestError(f"limit: must be at least 1, got {limit}.")
-        sdk = self._connected()
-
-        async def read() -> list[BatchJob]:
-            jobs: list[BatchJob] = []
-            async for batch in sdk.messages.batches.list(limit=min(limit or 1000, 1000)):
-                if until(job := _job(batch)):
-                    break
-                jobs.append(job)
-                if len(jobs) == limit:
-                    break
-            return jobs
-
-        return await asked(read, about(None))
+        return await read_list(self._connected(), limit=limit, enough=enough)
 
     def _download(self, job: BatchJob) -> Download:
         return partial(results_file, self._connected(), job)
@@ -297,20 +284,3 @@ class AnthropicBatchClient:
             )
         assert self._sdk is not None  # noqa: S101  (for the type checker: made just above)
         return self._sdk
-
-
-def _job(batch: MessageBatch) -> BatchJob:
-    counts = batch.request_counts.model_dump()
-    status: JobStatus = batch.processing_status
-    if status == "ended" and batch.cancel_initiated_at is not None and counts["canceled"]:
-        status = "canceled"
-    return BatchJob(
-        batch_id=batch.id,
-        status=status,
-        request_counts=counts,
-        created_at=batch.created_at,
-        expires_at=batch.expires_at,
-        ended_at=batch.ended_at,
-        cancel_initiated_at=batch.cancel_initiated_at,
-        archived_at=batch.archived_at,
-    )
