@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Awaitable, Callable
+from email.utils import mktime_tz, parsedate_tz
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from meshflow_prefect.errors import (
@@ -149,10 +151,12 @@ def _facts(error: Exception) -> dict[str, Any]:
 
 
 def _seconds(text: str) -> float | None:
+    """Return what a `retry-after` says, in seconds or as a date; None where it is neither."""
     try:
         seconds = float(text)
     except ValueError:
-        return None  # left out, or a date
+        date = parsedate_tz(text)
+        return None if date is None else max(0.0, mktime_tz(date) - time.time())
     return seconds if math.isfinite(seconds) and seconds >= 0 else None
 
 

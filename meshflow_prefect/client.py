@@ -8,9 +8,10 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection,
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from meshflow_prefect.answers import about, asked, create_failure
+from meshflow_prefect.batch_answers import created_id, job_of
 from meshflow_prefect.chunking import Chunk, make_chunk
 from meshflow_prefect.collecting import Download, collect, collect_each, stream
 from meshflow_prefect.downloading import BATCHES, results_file
@@ -22,18 +23,15 @@ from meshflow_prefect.errors import (
     MeshflowError,
     SubmissionUnknownError,
 )
-from meshflow_prefect.models import (
-    BatchJob,
-    BatchRequest,
-    BatchResult,
-    Collected,
-    JobStatus,
-)
+from meshflow_prefect.listing import read_list
+from meshflow_prefect.models import BatchJob, BatchRequest, BatchResult, Collected
 from meshflow_prefect.polling import check_schedule, poll_until_ended
 
 if TYPE_CHECKING:
     from anthropic import AsyncAnthropic
-    from anthropic.types.messages import MessageBatch
+
+Enough: TypeAlias = Callable[[list[BatchJob]], bool]
+"""Whether the batches that were listed so far will do."""
 
 
 _COUNTED = ("messages", "model", "output_config", "system", "thinking", "tool_choice", "tools")
@@ -100,13 +98,13 @@ class AnthropicBatchClient:
         `SubmissionRefusedError` when Anthropic certainly made no batch, and
         `SubmissionUnknownError` when the answer was lost, so that there may be one.
         """
-        return (await self.create(make_chunk(requests))).batch_id
+        return await self.create(make_chunk(requests))
 
     def create_seconds(self, chunk: Chunk) -> float:
         """Return for how long a create call may take: `timeout`, and the time to send that much."""
         return self._timeout + chunk.size / _SLOWEST_UPLOAD
 
-    async def create(self, chunk: Chunk, *, until: datetime | None = None) -> BatchJob:
+    async def create(self, chunk: Chunk, *, until: datetime | None = None) -> str:
         """Send one create call for requests that are serialised already; see `submit`.
 
         It is given up at `until` at the latest, by the clock on the wall, so that a process that
@@ -126,14 +124,14 @@ class AnthropicBatchClient:
 
         headers = {"content-type": "application/json", "content-length": str(chunk.size)}
 
-        async def send() -> BatchJob:
+        async def send() -> str:
             answer = await sdk.post(
                 BATCHES,
                 content=blocks(),
                 cast_to=MessageBatch,
                 options={"headers": headers, "max_retries": 0},
             )
-            return _job(answer)
+            return created_id(answer)
 
         try:
             async with asyncio.timeout((ends - datetime.now(UTC)).total_seconds()):
@@ -152,7 +150,7 @@ class AnthropicBatchClient:
         sdk = await self._connected()
 
         async def retrieve() -> BatchJob:
-            return _job(await sdk.messages.batches.retrieve(batch_id))
+            return job_of(await sdk.messages.batches.retrieve(batch_id))
 
         return await asked(retrieve, about(batch_id))
 
@@ -261,27 +259,16 @@ class AnthropicBatchClient:
         return True
 
     async def list(
-        self, limit: int | None = None, *, until: Callable[[BatchJob], bool] = lambda _job: False
+        self, limit: int | None = None, *, enough: Enough = lambda _jobs: False
     ) -> list[BatchJob]:
         """Return the batches of the key's workspace, newest first.
 
-        At most `limit` of them, and only those before the first one for which `until` is true.
+        At most `limit` of them, and no page after the one with which `enough`, asked with all that
+        have come so far, is true. Raises `MeshflowError` where a list repeats itself without end.
         """
         if limit is not None and limit < 1:
             raise InvalidRequestError(f"limit: must be at least 1, got {limit}.")
-        sdk = await self._connected()
-
-        async def read() -> list[BatchJob]:
-            jobs: list[BatchJob] = []
-            async for batch in sdk.messages.batches.list(limit=min(limit or 1000, 1000)):
-                if until(job := _job(batch)):
-                    break
-                jobs.append(job)
-                if len(jobs) == limit:
-                    break
-            return jobs
-
-        return await asked(read, about(None))
+        return await read_list(await self._connected(), limit=limit, enough=enough)
 
     async def count_tokens(self, params: Mapping[str, Any]) -> int:
         """Return how many input tokens a request of these Messages parameters has. It is free.
@@ -342,20 +329,3 @@ class AnthropicBatchClient:
                 "as the line end of a file that it was read from. Strip it."
             )
         return sdk
-
-
-def _job(batch: MessageBatch) -> BatchJob:
-    counts = batch.request_counts.model_dump()
-    status: JobStatus = batch.processing_status
-    if status == "ended" and batch.cancel_initiated_at is not None and counts["canceled"]:
-        status = "canceled"
-    return BatchJob(
-        batch_id=batch.id,
-        status=status,
-        request_counts=counts,
-        created_at=batch.created_at,
-        expires_at=batch.expires_at,
-        ended_at=batch.ended_at,
-        cancel_initiated_at=batch.cancel_initiated_at,
-        archived_at=batch.archived_at,
-    )

@@ -19,6 +19,7 @@ from meshflow_prefect.chunking import are_task_ids, ids_digest
 from meshflow_prefect.errors import (
     ApiUnavailableError,
     BatchNotFoundError,
+    CredentialsError,
     MeshflowError,
     ResultsUnavailableError,
     SubmissionUnknownError,
@@ -77,6 +78,12 @@ async def find_lost_batch(
             settled_at = time.monotonic() + settle_seconds
             await rest(_next_look(error, entry.submitted_at), describe(error))
             continue
+        except CredentialsError:
+            raise
+        except MeshflowError as error:  # a gateway without lists, or with one that never ends
+            raise _undecided(
+                entry, f"the batches cannot be looked through: {error}", run_id
+            ) from None
         ours = [job for job in candidates if verdicts.get(job.batch_id) == "ours"]
         running = [job for job in candidates if not job.is_complete]
         if len(ours) == 1 and (distinct or not running):
@@ -121,18 +128,30 @@ async def _candidates(
 async def _made_since(
     entry: Entry, since: datetime, anthropic: AnthropicBatchClient
 ) -> list[BatchJob]:
-    marker, met = entry.newest_before, False
+    """Return the batches that were made since the intent, in the order of the list.
 
-    def is_older(job: BatchJob) -> bool:
-        nonlocal met
-        if marker is None:
-            return job.created_at < since
-        met = job.batch_id == marker
-        return met
+    The batch that was the newest just before the intent tells, since what was made later is listed
+    before it. Where it is not known, or was deleted since, only the times are left to go by.
+    """
+    marker = entry.newest_before
 
-    jobs = await anthropic.list(until=is_older)
-    # Without the marker, because it was deleted since, only the times are left to go by.
-    return jobs if met or not marker else [job for job in jobs if job.created_at >= since]
+    def enough(jobs: list[BatchJob]) -> bool:
+        # One whose oldest come first, or of which there is one to see, has to be read to its end.
+        met = any(job.batch_id == marker for job in jobs)
+        is_older = met or (marker is None and jobs[-1].created_at < since)
+        return len(jobs) > 1 and _newest_first(jobs) and is_older
+
+    jobs = await anthropic.list(enough=enough)
+    if marker == "":
+        return jobs
+    ids = [job.batch_id for job in jobs]
+    if marker in ids and _newest_first(jobs):
+        return jobs[: ids.index(marker)]
+    return [job for job in jobs if job.created_at >= since]
+
+
+def _newest_first(jobs: Sequence[BatchJob]) -> bool:
+    return jobs[0].created_at >= jobs[-1].created_at
 
 
 async def _verdict(
@@ -170,13 +189,19 @@ def unknown(entry: Entry, candidates: Sequence[BatchJob], run: str) -> Submissio
         f"{job.batch_id} of {job.created_at:%F %T %Z}, {job.total:,} requests, {job.status}"
         for job in candidates
     )
+    why = f"it cannot be known whether one of these batches is its: {named}"
+    return _undecided(entry, why, run, [job.batch_id for job in candidates])
+
+
+def _undecided(
+    entry: Entry, why: str, run: str, candidates: Sequence[str] = ()
+) -> SubmissionUnknownError:
     return SubmissionUnknownError(
         f"The answer to the create call of {entry.work.requests:,} requests at "
-        f"{entry.intended_at} was lost, and it cannot be known whether one of these batches is "
-        f"its: {named}. Nothing is sent again. Decide, and retry the run: "
-        f"`meshflow-prefect adopt {run} BATCH` takes one, `meshflow-prefect resubmit {run}` sends "
-        "anew; in code, `if_unknown=` takes a batch id or 'submit'.",
-        candidates=[job.batch_id for job in candidates],
+        f"{entry.intended_at} was lost, and {why.rstrip('.')}. Nothing is sent again. Decide, and "
+        f"retry the run: `meshflow-prefect adopt {run} BATCH` takes one, `meshflow-prefect "
+        f"resubmit {run}` sends anew; in code, `if_unknown=` takes a batch id or 'submit'.",
+        candidates=list(candidates),
         requests=entry.work.requests,
         intended_at=entry.intended_at,
         run_id=run,

@@ -118,10 +118,10 @@ class Sender:
         """Send the create call once, and return the entry with its batch."""
         with busy():
             async with beating(self.ledger, entry):
-                job = await self.anthropic.create(self.chunk, until=entry.right.ends_at)
+                batch_id = await self.anthropic.create(self.chunk, until=entry.right.ends_at)
                 # The batch is paid for. A cancellation of this coroutine must not come between
                 # the answer and its record.
-                return await asyncio.shield(self.ledger.record_batch(entry, job.batch_id))
+                return await asyncio.shield(self.ledger.record_batch(entry, batch_id))
 
     def _time_to_try_again(self, refusal: MeshflowError, entry: Entry) -> datetime | None:
         """Return when to send again; None when the refusal is for good."""

@@ -51,7 +51,7 @@ async def submit_once(
         if rest.lineage is None:
             if work.job_key:
                 raise InvalidRequestError("job_key: there is no flow run to keep the record of it.")
-            return (await anthropic.create(chunk)).batch_id
+            return await anthropic.create(chunk)
         own = Ledger(rest.prefect, rest.lineage.root.id)
         with busy():
             # Not between the intent and the call: a kill there costs the next attempt a search.

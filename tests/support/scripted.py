@@ -48,6 +48,8 @@ class ScriptedApi:
     """Called with method and path; None passes the call on."""
     after: Callable[[str], Answer | None] = lambda _call: None
     """The same, after the call has been passed on: what comes back instead of the true answer."""
+    change: Callable[[str, Answer], Answer] = lambda _call, answer: answer
+    """Called with method and path and the true answer: what comes back in its place."""
 
     def count(self, call: str) -> int:
         """Return how often this was asked."""
@@ -75,7 +77,7 @@ def scripted_api(upstream: str) -> Iterator[ScriptedApi]:
             answer = api.script(call)
             if answer is None:
                 passed_on = self._pass_on(body)
-                answer = api.after(call) or passed_on
+                answer = api.after(call) or api.change(call, passed_on)
             if answer is DROPPED:
                 self.close_connection = True
                 return
