@@ -11,7 +11,7 @@ import os
 from array import array
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, get_args
@@ -56,13 +56,13 @@ class Tally:
 
     def count(self, result: BatchResult) -> None:
         """Add one result, as it came."""
+        usage = result.usage
+        output = int(usage.get("output_tokens") or 0)
+        self.output_tokens += output
+        self.input_tokens += result.tokens - output
         if result.cost_usd is None:
             self.unknown_cost += 1
-        elif result.model is not None and result.usage:
-            usage = result.usage
-            output = int(usage.get("output_tokens") or 0)
-            self.output_tokens += output
-            self.input_tokens += result.tokens - output
+        elif result.model is not None and usage:
             self.cost += exact(result.cost_usd)
             self.standard_cost += cost_of(result.model, usage, tier="standard") or 0
             if result.tokens - output > int(usage.get("input_tokens") or 0):
@@ -76,7 +76,8 @@ class Tally:
 
     def to_json(self) -> bytes:
         """Return the tally for `from_json`."""
-        return orjson.dumps(asdict(self), default=str)
+        # Not `asdict`: on Python 3.11 it counts the items of a Counter instead of copying them.
+        return orjson.dumps(vars(self), default=str)
 
     @classmethod
     def from_json(cls, stored: bytes) -> Tally:
