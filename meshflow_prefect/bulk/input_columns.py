@@ -10,6 +10,9 @@ from meshflow_prefect.parquet_sink import ColumnType
 
 _PREFIX = "input_"
 
+_EXACT = 2**53
+"""Whole numbers up to this are the same as `double`."""
+
 
 class InputColumns:
     """Takes note of the columns of the rows that pass."""
@@ -17,6 +20,8 @@ class InputColumns:
     def __init__(self) -> None:
         self._names: dict[str, str] = {}
         self._types: dict[str, ColumnType | None] = {}
+        self._long: set[str] = set()
+        """Those with a whole number that no `double` is."""
 
     def renamed(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return a row's values under their names in the output.
@@ -30,14 +35,20 @@ class InputColumns:
                 name = self._names[column] = self._free_name(column)
                 self._types[name] = None
             if value is not None:
-                self._types[name] = _common(self._types[name], _type_of(value))
+                kind = _type_of(value)
+                self._types[name] = _common(self._types[name], kind)
+                if kind == "int64" and abs(value) > _EXACT:
+                    self._long.add(name)
             row[name] = value
         return row
 
     @property
     def types(self) -> dict[str, ColumnType]:
         """The columns so far, in the order in which they came; one without values is text."""
-        return {name: kind or "string" for name, kind in self._types.items()}
+        return {
+            name: "json" if kind == "double" and name in self._long else kind or "string"
+            for name, kind in self._types.items()
+        }
 
     def _free_name(self, column: str) -> str:
         name = column
