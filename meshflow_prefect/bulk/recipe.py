@@ -163,7 +163,8 @@ class Recipe:
     def _spliced(self) -> Render | None:
         """Return what fills a prompt into parameters that are checked and serialised once."""
         if self.prompt is None:
-            self._asked(prompt="any", params=self.params)
+            any_row = self._asked(prompt="any", params=self.params)
+            _dumped(any_row.to_api_request())
             return None
         prompt, system = Template(self.prompt), Template(self.system)
         request = self._asked(

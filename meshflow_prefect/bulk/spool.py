@@ -35,6 +35,7 @@ from meshflow_prefect.chunking import (
     item_of,
 )
 from meshflow_prefect.errors import BadRowsError, InvalidRequestError, SourceError
+from meshflow_prefect.reading.rows import place_in
 from meshflow_prefect.sources import Row, Source
 
 OnBadRow: TypeAlias = Literal["raise", "skip"]
@@ -61,7 +62,7 @@ class Spooling:
 
     @property
     def settings(self) -> str:
-        """Hex digest of how the source is spooled."""
+        """Hex digest of how the source is spooled; the same in every process."""
         own = {each.name: getattr(self, each.name) for each in fields(self)}
         own |= {"recipe": self.recipe.settings, "limits": asdict(self.limits)}
         return hashlib.sha256(orjson.dumps(own)).hexdigest()
@@ -171,7 +172,7 @@ class _Writer:
     def _check_new(self, row_id: str | None, row: Row) -> None:
         if row_id is not None and (first := self._ids.first(row_id, (row.file, row.line))):
             raise InvalidRequestError(
-                f"id {row_id!r} was used before, in {first[0]}, line {first[1]}"
+                f"id {row_id!r} was used before, in {place_in(str(first[0]), first[1])}"
             )
 
     def _place(self, made: Made, number: int) -> tuple[int, int]:
@@ -200,10 +201,7 @@ class _Writer:
             name = f"chunk-{len(self._chunks):05d}.json"
             self._chunk = _ChunkFile(self._directory / name, self._how.limits)
         self._chunk.add(item, params, custom_id)
-        share = self._models.setdefault(made.model, ModelShare())
-        share.requests += 1
-        share.bytes += len(item)
-        share.max_tokens += made.max_tokens
+        self._models.setdefault(made.model, ModelShare()).add(item, made.max_tokens)
         return chunk_number, position
 
     def _close_chunk(self) -> None:
@@ -218,14 +216,14 @@ class _Writer:
             return
         self._bad.append(why)
         if len(self._bad) == _NAMED:
-            self._fail()
+            self._fail(" The rest was not read.")
 
-    def _fail(self) -> None:
-        more = " The rest was not read." if len(self._bad) == _NAMED else ""
+    def _fail(self, rest: str = "") -> None:
+        first = "the first " if rest else ""
         raise BadRowsError(
-            f"{len(self._bad)} of the first {self._count:,} rows cannot be sent: "
+            f"{len(self._bad)} of {first}{self._count:,} rows cannot be sent: "
             + "; ".join(self._bad)
-            + f".{more} Nothing was submitted. Mend them, or keep them out of the batches with "
+            + f".{rest} Nothing was submitted. Mend them, or keep them out of the batches with "
             "on_bad_row='skip': then the output says of each what is wrong.",
             rows=list(self._bad),
         )

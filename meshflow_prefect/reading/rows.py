@@ -48,5 +48,10 @@ class Row:
     @property
     def place(self) -> str:
         """Where the row is: `reviews.jsonl, line 12`."""
-        unit = "row" if self.file.lower().endswith((".parquet", ".pq")) else "line"
-        return f"{self.file}, {unit} {self.line}"
+        return place_in(self.file, self.line)
+
+
+def place_in(file: str, line: int) -> str:
+    """Return where a line is: `reviews.jsonl, line 12`; of Parquet files it is a row."""
+    unit = "row" if file.lower().endswith((".parquet", ".pq")) else "line"
+    return f"{file}, {unit} {line}"

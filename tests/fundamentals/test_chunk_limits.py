@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import orjson
 import pytest
 from hypothesis import given
@@ -53,7 +55,7 @@ def test_every_request_is_in_one_chunk_in_order_and_none_is_over_a_limit(texts, 
 def test_a_chunk_is_closed_only_when_the_next_request_does_not_fit(texts, most, size):
     chunks = make_chunks(numbered(texts), limits=Limits(max_requests=most, max_bytes=size))
 
-    for chunk, following in zip(chunks, chunks[1:], strict=False):
+    for chunk, following in pairwise(chunks):
         with_one_more = len(body(chunk)) + len(SEPARATOR) + len(following.items[0])
         assert chunk.requests == most or with_one_more > size
 

@@ -17,7 +17,7 @@ from meshflow_prefect.queueing import Queue, check_queue
 
 @dataclass(frozen=True)
 class Piece:
-    """A piece of a job; `again` are the sizes of what is sent again after it, one after the other."""
+    """A piece of a job, with the sizes of what is sent again after it, one after the other."""
 
     name: int
     requests: int
