@@ -33,7 +33,8 @@ async def showing(progress: Progress, directory: Path) -> AsyncIterator[None]:
     """
     artifact = _Artifact(progress, directory / "artifact")
     console = Console(stderr=True)
-    updates = asyncio.create_task(artifact.follow())
+    stopped = asyncio.Event()
+    updates = asyncio.create_task(artifact.follow(stopped))
     try:
         if console.is_terminal:
             with Live(_Display(progress), console=console, refresh_per_second=4):
@@ -41,8 +42,9 @@ async def showing(progress: Progress, directory: Path) -> AsyncIterator[None]:
         else:
             yield
     finally:
-        updates.cancel()
-        await asyncio.wait([updates])
+        # Not cancelled: an artifact that is being made would be forgotten, and made again.
+        stopped.set()
+        await updates
         await artifact.update()
 
 
@@ -53,11 +55,12 @@ class _Artifact:
         self._progress, self._remembered = progress, remembered
         self._shown: object = None
 
-    async def follow(self) -> None:
-        while True:
+    async def follow(self, stopped: asyncio.Event) -> None:
+        while not stopped.is_set():
             await self.update()
             # Counters have no event to wait on.
-            await asyncio.sleep(_LOOK_SECONDS)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stopped.wait(), _LOOK_SECONDS)
 
     async def update(self) -> None:
         milestones = self._progress.milestones
