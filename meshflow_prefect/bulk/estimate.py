@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from decimal import Decimal
 from math import ceil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
-from meshflow_prefect.bulk.plan import Plan
+from meshflow_prefect.bulk.plan import ModelShare, Plan
 from meshflow_prefect.bulk.workplace import Workplace
 from meshflow_prefect.errors import CredentialsError, MeshflowError, OverBudgetError
 from meshflow_prefect.pricing import Tier, cost_of
@@ -23,6 +24,13 @@ SAMPLE = 20
 
 _BYTES_PER_TOKEN, _FEWEST_BYTES_PER_TOKEN = 4.0, 2.0
 """Where the API cannot count: what is usual, and what is used for the upper bound."""
+
+
+class _Count(NamedTuple):
+    """What the API has said of one request."""
+
+    tokens: int
+    bytes: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +56,8 @@ class Estimate:
     least_usd: float | None
     """US$ in batches for the input alone; None where a price is not known."""
     most_usd: float | None
-    """US$ in batches, at most; web searches and further attempts are not in it."""
+    """US$ in batches, at most: each reply as long as its `max_tokens`, each prompt at the price of
+    the longest, all that is marked for the cache written there. Web searches are not in it."""
     standard_least_usd: float | None
     standard_most_usd: float | None
 
@@ -82,20 +91,18 @@ async def estimate(
     Counting is free. Where it cannot be done, the tokens are taken from the bytes, and `counted`
     is 0.
     """
-    ratios: dict[str, list[float]] = {}
-    counted = 0
+    counts: dict[str, list[_Count]] = {}
     try:
         for item in _sample(plan, place):
             params: dict[str, Any] = orjson.loads(item)["params"]
             tokens = await anthropic.count_tokens(params)
-            ratios.setdefault(params["model"], []).append(tokens / len(item))
-            counted += 1
+            counts.setdefault(params["model"], []).append(_Count(tokens, len(item)))
     except CredentialsError:
         raise
     except MeshflowError:
         # A gateway that does not count, or an API that is away: the estimate says so.
-        ratios, counted = {}, 0
-    return _added_up(source, plan, ratios, counted)
+        counts = {}
+    return _added_up(source, plan, counts)
 
 
 def check_budget(found: Estimate, max_cost_usd: float) -> None:
@@ -116,35 +123,33 @@ def check_budget(found: Estimate, max_cost_usd: float) -> None:
         )
 
 
-def _added_up(source: str, plan: Plan, ratios: Mapping[str, list[float]], counted: int) -> Estimate:
-    every = [ratio for found in ratios.values() for ratio in found]
-    usual = sum(every) / len(every) if every else 1 / _BYTES_PER_TOKEN
-    densest = max(every) if every else 1 / _FEWEST_BYTES_PER_TOKEN
-    is_exact = counted == plan.requests
+def _added_up(source: str, plan: Plan, counts: Mapping[str, Sequence[_Count]]) -> Estimate:
+    every = [count for found in counts.values() for count in found]
+    is_exact = len(every) == plan.requests
     input_tokens = most_input = most_output = 0
-    costs: dict[tuple[Tier, str], Decimal | None] = {}
+    costs: defaultdict[tuple[Tier, str], Decimal] = defaultdict(Decimal)
+    unknown = False
     for model, share in plan.models.items():
-        found = ratios.get(model)
-        likely = share.bytes * (sum(found) / len(found) if found else usual)
-        most = share.bytes * (max(found) if found else densest)
-        if is_exact and found:
-            most = likely
+        found = counts.get(model) or every
+        usual, densest = _per_byte(found)
+        likely = share.size * usual
+        most = likely if is_exact else share.size * densest
         input_tokens += round(likely)
-        most_input += round(most)
+        most_input += ceil(most)
         most_output += share.max_tokens
         tiers: tuple[Tier, ...] = ("batch", "standard")
         for tier in tiers:
-            for end, tokens, output in (("least", likely, 0), ("most", most, share.max_tokens)):
-                # Prices depend on the length of the prompt: that of the average request.
-                usage = {
-                    "input_tokens": ceil(tokens / share.requests),
-                    "output_tokens": ceil(output / share.requests),
-                }
-                cost = cost_of(model, usage, tier=tier)
-                known = costs.get((tier, end), Decimal(0))
-                costs[tier, end] = (
-                    None if cost is None or known is None else known + cost * share.requests
-                )
+            low = _input_cost(model, likely, max(1, ceil(likely / share.requests)), tier)
+            high = _most_cost(model, share, most, max(1, ceil(share.longest * densest)), tier)
+            if low is None or high is None:
+                unknown = True
+            else:
+                costs[tier, "least"] += low
+                costs[tier, "most"] += high
+
+    def cost(tier: Tier, end: str) -> float | None:
+        return None if unknown else float(costs[tier, end])
+
     return Estimate(
         source=source,
         rows=plan.rows,
@@ -153,25 +158,55 @@ def _added_up(source: str, plan: Plan, ratios: Mapping[str, list[float]], counte
         duplicates=plan.duplicates,
         batches=len(plan.chunks),
         bytes=plan.size,
-        counted=counted,
+        counted=len(every),
         input_tokens=input_tokens,
         most_input_tokens=most_input,
         most_output_tokens=most_output,
-        least_usd=_float(costs.get(("batch", "least"), Decimal(0))),
-        most_usd=_float(costs.get(("batch", "most"), Decimal(0))),
-        standard_least_usd=_float(costs.get(("standard", "least"), Decimal(0))),
-        standard_most_usd=_float(costs.get(("standard", "most"), Decimal(0))),
+        least_usd=cost("batch", "least"),
+        most_usd=cost("batch", "most"),
+        standard_least_usd=cost("standard", "least"),
+        standard_most_usd=cost("standard", "most"),
     )
+
+
+def _per_byte(counts: Sequence[_Count]) -> tuple[float, float]:
+    """Return the tokens for a byte of all requests that were counted, and of the densest."""
+    if not counts:
+        return 1 / _BYTES_PER_TOKEN, 1 / _FEWEST_BYTES_PER_TOKEN
+    usual = sum(count.tokens for count in counts) / sum(count.bytes for count in counts)
+    return usual, max(count.tokens / count.bytes for count in counts)
+
+
+def _input_cost(model: str, tokens: float, length: int, tier: Tier) -> Decimal | None:
+    """Return the price of so many tokens, in prompts of this length each."""
+    one = cost_of(model, {"input_tokens": length}, tier=tier)
+    return None if one is None else one / length * Decimal(tokens)
+
+
+def _most_cost(
+    model: str, share: ModelShare, tokens: float, longest: int, tier: Tier
+) -> Decimal | None:
+    """Return the price of so many tokens with all replies, if everything costs its most.
+
+    That is: every prompt at the price of the longest, all that may be cached written for an hour.
+    """
+    geo = {"inference_geo": "us"} if share.in_us else {}
+    plain = {"input_tokens": longest, **geo}
+    written = {"cache_creation": {"ephemeral_1h_input_tokens": longest}, **geo}
+    one = cost_of(model, plain, tier=tier)
+    one_written = cost_of(model, written, tier=tier)
+    replied = cost_of(model, {**plain, "output_tokens": share.max_tokens}, tier=tier)
+    if one is None or one_written is None or replied is None:
+        return None
+    part = Decimal(share.cached) / share.size
+    dearest = one * (1 - part) + max(one, one_written) * part
+    return dearest / longest * Decimal(tokens) + (replied - one)
 
 
 def _range(least: float | None, most: float | None) -> str:
     if least is None or most is None:
         return "of unknown price"
     return f"US$ {least:.6g} to {most:.6g}"
-
-
-def _float(cost: Decimal | None) -> float | None:
-    return None if cost is None else float(cost)
 
 
 def _sample(plan: Plan, place: Workplace) -> Iterator[bytes]:

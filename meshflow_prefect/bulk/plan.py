@@ -33,10 +33,26 @@ class ModelShare:
     """What one model is asked for."""
 
     requests: int = 0
-    bytes: int = 0
-    """Of the requests, in the body of create calls."""
+    size: int = 0
+    """Of the requests in the body of create calls, in bytes."""
     max_tokens: int = 0
     """The most tokens that all replies together may have."""
+    longest: int = 0
+    """Bytes of the longest request: some prices depend on the length of the prompt."""
+    cached: int = 0
+    """Bytes of the requests that mark something for the prompt cache, which costs more to write."""
+    in_us: bool = False
+    """Whether some are to be processed in the US, which costs more."""
+
+    def add(self, item: bytes, max_tokens: int) -> None:
+        """Count one more request, as it stands in the body."""
+        self.requests += 1
+        self.size += len(item)
+        self.max_tokens += max_tokens
+        self.longest = max(self.longest, len(item))
+        # Where a prompt only speaks of these the estimate is a little high, never low.
+        self.cached += len(item) if b"cache_control" in item else 0
+        self.in_us = self.in_us or b"inference_geo" in item
 
 
 @dataclass(frozen=True, kw_only=True)
