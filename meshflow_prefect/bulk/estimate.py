@@ -13,7 +13,12 @@ import orjson
 
 from meshflow_prefect.bulk.plan import ModelShare, Plan
 from meshflow_prefect.bulk.workplace import Workplace
-from meshflow_prefect.errors import CredentialsError, MeshflowError, OverBudgetError
+from meshflow_prefect.errors import (
+    CredentialsError,
+    InvalidRequestError,
+    MeshflowError,
+    OverBudgetError,
+)
 from meshflow_prefect.pricing import Tier, cost_of
 
 if TYPE_CHECKING:
@@ -103,6 +108,15 @@ async def estimate(
         # A gateway that does not count, or an API that is away: the estimate says so.
         counts = {}
     return _added_up(source, plan, counts)
+
+
+def budget_of(max_cost_usd: float | None) -> Decimal | None:
+    """Return what may be spent; raises `InvalidRequestError` for what is no sum of money."""
+    if max_cost_usd is None:
+        return None
+    if not max_cost_usd >= 0:
+        raise InvalidRequestError(f"max_cost_usd: must be US$ 0 or more, got {max_cost_usd!r}.")
+    return Decimal(repr(max_cost_usd))
 
 
 def check_budget(found: Estimate, max_cost_usd: float) -> None:

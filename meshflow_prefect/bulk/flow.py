@@ -5,7 +5,6 @@
 import asyncio
 import hashlib
 from collections.abc import Mapping
-from decimal import Decimal
 from typing import Annotated, Any
 
 from prefect import get_client
@@ -14,7 +13,7 @@ from prefect.runtime import flow_run
 from pydantic import SecretStr, SkipValidation
 
 from meshflow_prefect.bulk.display import showing
-from meshflow_prefect.bulk.estimate import check_budget, estimate
+from meshflow_prefect.bulk.estimate import budget_of, check_budget, estimate
 from meshflow_prefect.bulk.job import FileJob, part_of
 from meshflow_prefect.bulk.plan import Plan
 from meshflow_prefect.bulk.progress import Progress
@@ -138,6 +137,7 @@ async def batch_file(
     terms = Terms.among(given, key=await usable_credentials(api_key, credentials))
     if on_bad_row not in ("raise", "skip"):
         raise InvalidRequestError(f"on_bad_row: expected 'raise' or 'skip', got {on_bad_row!r}.")
+    max_cost = budget_of(max_cost_usd)
     # Two jobs of a run do not write the same file.
     name = hashlib.sha256(destination.encode()).hexdigest()[:8]
     job = f"key {job_key}:{name}" if job_key else f"{flow_run.root_flow_run_id}:{name}"
@@ -179,7 +179,7 @@ async def batch_file(
             progress=progress,
             submitted=submitted,
             read=None if terms.output is None else terms.output.parse,
-            max_cost=None if max_cost_usd is None else Decimal(repr(max_cost_usd)),
+            max_cost=max_cost,
         )
         await work.run()
         statuses = await write_output(destination, plan, place, progress)

@@ -100,6 +100,12 @@ class Recipe:
         params = _dumped(request.to_api_request()["params"])
         return Made(row_id, None, params, request.model, request.max_tokens)
 
+    def name_of(self, values: Mapping[str, Any]) -> str | None:
+        """Return what a row is called in the output, also one that is no request; None: number."""
+        is_ready_made = self.prompt is None and values.keys() >= _READY_MADE
+        found = values.get("custom_id" if is_ready_made else self.id_column or "id")
+        return str(found) if _is_id(found) else None
+
     def _own_request(self, values: Mapping[str, Any]) -> BatchRequest:
         if (given := _json(values, "params")) is not None:
             if not isinstance(given, Mapping):
@@ -153,7 +159,7 @@ class Recipe:
                 return None
             raise InvalidRequestError(f"column {column!r} is missing")
         found = values[column]
-        if isinstance(found, bool) or not isinstance(found, str | int) or found == "":
+        if not _is_id(found):
             kind = "null" if found is None else "empty" if found == "" else type(found).__name__
             raise InvalidRequestError(
                 f"column {column!r}: expected a text or a whole number as the row's id, got {kind}"
@@ -163,7 +169,8 @@ class Recipe:
     def _spliced(self) -> Render | None:
         """Return what fills a prompt into parameters that are checked and serialised once."""
         if self.prompt is None:
-            _dumped(self._asked(prompt="any", params=self.params).to_api_request())
+            any_row = self._asked(prompt="any", params=self.params)
+            _dumped(any_row.to_api_request())
             return None
         prompt, system = Template(self.prompt), Template(self.system)
         request = self._asked(
@@ -187,6 +194,10 @@ class Recipe:
             return params + _dumped(system.render(values)) + tail[0] if tail else params
 
         return render
+
+
+def _is_id(value: object) -> bool:
+    return isinstance(value, str | int) and not isinstance(value, bool) and value != ""
 
 
 def _request(**fields: Any) -> BatchRequest:

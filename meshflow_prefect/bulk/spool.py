@@ -62,7 +62,7 @@ class Spooling:
 
     @property
     def settings(self) -> str:
-        """Hex digest of how the source is spooled."""
+        """Hex digest of how the source is spooled; the same in every process."""
         own = {each.name: getattr(self, each.name) for each in fields(self)}
         own |= {"recipe": self.recipe.settings, "limits": asdict(self.limits)}
         return hashlib.sha256(orjson.dumps(own)).hexdigest()
@@ -126,14 +126,13 @@ class _Writer:
         """Put one row where it belongs."""
         self._count += 1
         self._progress.rows_read = self._count
-        row_id: str | None = None
+        row_id = self._how.recipe.name_of(row.values)
         entry: list[object]
         why = row.problem
         if not why:
             try:
                 made = self._how.recipe.make(row.values)
-                row_id = made.row_id
-                self._check_new(row_id, row)
+                self._check_new(made.row_id, row)
                 entry = [*self._place(made, row.number)]
             except InvalidRequestError as error:
                 why = error.message

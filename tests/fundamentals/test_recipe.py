@@ -209,3 +209,20 @@ def test_the_columns_that_every_row_must_have_are_known_beforehand():
 
     assert recipe.columns == ("a", "b", "c", "key")
     assert Recipe().columns == ()
+
+
+@pytest.mark.parametrize(
+    ("row", "name"),
+    [
+        ({"id": "mine"}, "mine"),
+        ({"id": 7}, "7"),
+        ({"id": None}, None),
+        ({"id": ["a"]}, None),
+        ({"id": True}, None),
+        ({}, None),
+        ({"custom_id": "a b", "params": None}, "a b"),
+        ({"custom_id": "a"}, None),
+    ],
+)
+def test_a_row_that_is_no_request_has_its_name_all_the_same(row, name):
+    assert Recipe().name_of(row) == name
