@@ -63,9 +63,9 @@ def charged(emulator: Emulator, plan: Plan, place: Workplace) -> tuple[int, floa
         rows = []
         async with AnthropicBatchClient("key", base_url=emulator.base_url) as client:
             for number in range(len(plan.chunks)):
-                job = await client.create(place.chunk(plan, number))
-                await client.wait(job.batch_id, 0.05)
-                rows += await client.results(job.batch_id)
+                batch_id = await client.create(place.chunk(plan, number))
+                await client.wait(batch_id, 0.05)
+                rows += await client.results(batch_id)
         return rows
 
     emulator.reset()
