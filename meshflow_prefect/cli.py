@@ -152,6 +152,20 @@ def resubmit(run_id: str, *, number: int | None = None) -> None:
 
 
 @app.command
+def wake(run_id: str) -> None:
+    """Start a run again that stays in Suspended, because its process died while it suspended it.
+
+    Parameters
+    ----------
+    run_id
+        The flow run, or any run below it.
+    """
+    from meshflow_prefect import decisions
+
+    print(f"Run {_done(decisions.wake(run_id)).name!r} is started again.")
+
+
+@app.command
 def emulator(
     *,
     port: int = 8484,
