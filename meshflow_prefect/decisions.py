@@ -1,20 +1,23 @@
-"""What a person decides where the answer to a create call was lost, and no rule can tell.
+"""What a person decides where no rule can tell: what became of a lost answer, or of a process.
 
-Written into the ledger of the run, where its next attempt finds it.
+The former is written into the ledger of the run, where its next attempt finds it.
 """
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from uuid import UUID
 
 from prefect import get_client
 from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.objects import FlowRun, State
 from prefect.exceptions import ObjectNotFound
+from prefect.states import Scheduled
 
 from meshflow_prefect.credentials import AnthropicCredentials
 from meshflow_prefect.errors import InvalidRequestError
 from meshflow_prefect.ledger import Entry, Ledger
-from meshflow_prefect.lineage import lineage_of
+from meshflow_prefect.lineage import Lineage, lineage_of
 
 
 async def submissions(run_id: str) -> list[Entry]:
@@ -54,12 +57,35 @@ async def submit_anew(run_id: str, number: int | None = None) -> Entry:
         return entry
 
 
+async def wake(run_id: str) -> FlowRun:
+    """Have a run started again that is suspended without a time to go on, and return it.
+
+    That is a run whose machine and worker died together between the two calls of a suspension. Of
+    a run below, it is the run of its process that is woken. Raises `InvalidRequestError` for a run
+    that is in another state: it goes on by itself, or has ended.
+    """
+    async with get_client() as prefect:
+        runs = (await _lineage(prefect, run_id)).in_this_process
+        own = runs[-1] if runs is not None else None
+        if own is None or own.state is None or not own.state.is_paused():
+            found = "no deployment" if own is None else f"the state {own.state_name!r}"
+            raise InvalidRequestError(
+                f"Run {run_id} has {found}: only a run in 'Suspended' can be woken."
+            )
+        now: State = Scheduled(name="Resuming", scheduled_time=datetime.now(UTC))
+        await prefect.set_flow_run_state(own.id, now)
+        return own
+
+
 async def _ledger(prefect: PrefectClient, run_id: str) -> Ledger:
+    return Ledger(prefect, (await _lineage(prefect, run_id)).root.id)
+
+
+async def _lineage(prefect: PrefectClient, run_id: str) -> Lineage:
     try:
-        lineage = await lineage_of(prefect, UUID(run_id))
+        return await lineage_of(prefect, UUID(run_id))
     except (ObjectNotFound, ValueError):
         raise InvalidRequestError(f"There is no flow run {run_id!r}.") from None
-    return Ledger(prefect, lineage.root.id)
 
 
 def _open_one(entries: list[Entry], run_id: str, number: int | None) -> Entry:

@@ -43,6 +43,11 @@ _LOOK_SECONDS = 4.0
 
 _WAITS = "the answer to a create call was lost; waiting for the results that prove which it made:"
 
+_OTHER_LIST = (
+    "the list of batches does not show {!r}, which was the newest before it: that one was deleted, "
+    "or the key belongs to another workspace now"
+)
+
 Verdict: TypeAlias = Literal["ours", "not ours", "unclear"]
 
 
@@ -70,7 +75,7 @@ async def find_lost_batch(
     while True:
         try:
             with busy():
-                candidates = await _candidates(entry, anthropic, prefect)
+                candidates, sees_all = await _candidates(entry, anthropic, prefect)
                 for job in candidates:
                     if job.is_complete and job.batch_id not in verdicts:
                         verdicts[job.batch_id] = await _verdict(job, entry, custom_ids, anthropic)
@@ -89,7 +94,7 @@ async def find_lost_batch(
         if len(ours) == 1 and (distinct or not running):
             return ours[0].batch_id
         if running:
-            oldest = running[-1]  # the list is newest first
+            oldest = min(running, key=lambda job: job.created_at)
             names = ", ".join(job.batch_id for job in running)
             await rest(_next_look(oldest, oldest.created_at), f"{_WAITS} {names}")
             continue
@@ -97,6 +102,8 @@ async def find_lost_batch(
         if unclear:
             raise unknown(entry, unclear, run_id)
         if time.monotonic() >= settled_at:
+            if not sees_all:
+                raise _undecided(entry, _OTHER_LIST.format(entry.newest_before), run_id)
             return None
         with busy():
             await asyncio.sleep(_LOOK_SECONDS)
@@ -115,23 +122,23 @@ async def newest_batch(anthropic: AnthropicBatchClient) -> str | None:
 
 async def _candidates(
     entry: Entry, anthropic: AnthropicBatchClient, prefect: PrefectClient
-) -> list[BatchJob]:
-    """Return the batches that may be the one of `entry`, newest first."""
+) -> tuple[list[BatchJob], bool]:
+    """Return the batches that may be the one of `entry`, and whether it would be among them."""
     since = entry.submitted_at - SKEW
-    jobs = await _made_since(entry, since, anthropic)
+    jobs, sees_all = await _made_since(entry, since, anthropic)
     # A gateway may count nothing before the end; the ids decide in any case.
     jobs = [job for job in jobs if job.total in (0, entry.work.requests)]
     taken = await batches_in_ledgers(prefect, since) if jobs else set()
-    return [job for job in jobs if job.batch_id not in taken]
+    return [job for job in jobs if job.batch_id not in taken], sees_all
 
 
 async def _made_since(
     entry: Entry, since: datetime, anthropic: AnthropicBatchClient
-) -> list[BatchJob]:
-    """Return the batches that were made since the intent, in the order of the list.
+) -> tuple[list[BatchJob], bool]:
+    """Return the batches that were made since the intent, and whether it is the list of then.
 
     The batch that was the newest just before the intent tells, since what was made later is listed
-    before it. Where it is not known, or was deleted since, only the times are left to go by.
+    before it. Where it is not known, or not there any more, only the times are left to go by.
     """
     marker = entry.newest_before
 
@@ -143,11 +150,11 @@ async def _made_since(
 
     jobs = await anthropic.list(enough=enough)
     if marker == "":
-        return jobs
+        return jobs, True
     ids = [job.batch_id for job in jobs]
     if marker in ids and _newest_first(jobs):
-        return jobs[: ids.index(marker)]
-    return [job for job in jobs if job.created_at >= since]
+        return jobs[: ids.index(marker)], True
+    return [job for job in jobs if job.created_at >= since], marker is None or marker in ids
 
 
 def _newest_first(jobs: Sequence[BatchJob]) -> bool:

@@ -35,6 +35,13 @@ QUIET_SECONDS = 2.0
 """How long none of its steps may have been under way by then: one step leads to the next."""
 
 
+_BETWEEN = (
+    "About to be scheduled for its next check. A run that stays in this state has lost its process "
+    "in between, with the machine and the worker: `meshflow-prefect wake RUN` goes on with it."
+)
+"""Said of a state that lasts for the time of one call."""
+
+
 class _Departure:
     """What the waits of one process have agreed on: one suspension, at the earliest next check.
 
@@ -119,11 +126,11 @@ async def _rest(prefect: PrefectClient, own: FlowRun, wake: datetime) -> State:
     # A pause key fires once; the default counter would repeat itself over several suspensions.
     key = uuid4().hex
     rests: State = (
-        Suspended(pause_key=key)
+        Suspended(pause_key=key, message=_BETWEEN)
         if own.parent_task_run_id is None
         # The server refuses to suspend a run that another run started. A pause of the same name
         # does the same for it: the timer below starts it again.
-        else Paused(name="Suspended", pause_key=key)
+        else Paused(name="Suspended", pause_key=key, message=_BETWEEN)
     )
     await _accepted(prefect, own, rests)
     try:

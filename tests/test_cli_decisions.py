@@ -8,13 +8,25 @@ import subprocess
 import sys
 
 import pytest
-from prefect import flow
+from prefect import flow, get_client, task
+from prefect.client.schemas.objects import FlowRun
 from prefect.runtime import flow_run
+from prefect.states import Paused, Running
 
 from meshflow_prefect import batch_agent_tasks
 from tests.support.jobs import SOON, named
 
 NOBODY = "00000000-0000-0000-0000-000000000000"
+
+
+@flow
+def a_flow() -> None:
+    """Never run: it is there to have started another."""
+
+
+@task
+def a_task() -> None:
+    """Never run either."""
 
 
 @pytest.fixture
@@ -56,6 +68,37 @@ def test_a_run_that_has_lost_no_answer_has_nothing_to_decide(run, run_id, decisi
     assert refused.returncode == 1
     assert "no such submission without a batch" in refused.stderr
     assert "0: msgbatch_" in refused.stderr
+
+
+@pytest.mark.parametrize("started_by", ["a person", "another flow"])
+def test_a_run_that_was_left_in_suspended_is_woken(run, stack, monkeypatch, started_by):
+    monkeypatch.setattr(stack, "pool", "nobody")  # no worker is to take it
+    stack.create_pool()
+    deployment = stack.deploy("pipelines.py:composed", name="nobody")
+
+    async def left_in_suspended() -> FlowRun:
+        async with get_client() as prefect:
+            calling = None
+            if started_by == "another flow":
+                caller = await prefect.create_flow_run(a_flow)
+                calling = await prefect.create_task_run(a_task, caller.id, dynamic_key="0")
+            made = await prefect.create_flow_run_from_deployment(
+                deployment, parent_task_run_id=calling.id if calling is not None else None
+            )
+            for state in (Running(), Paused(name="Suspended")):
+                await prefect.set_flow_run_state(made.id, state)
+            return made
+
+    left = str(asyncio.run(left_in_suspended()).id)
+    assert stack.read(left).state.name == "Suspended"
+
+    woken = run("wake", left)
+
+    assert woken.returncode == 0, woken.stderr
+    assert stack.read(left).state.name == "Resuming"
+    again = run("wake", left)
+    assert again.returncode == 1
+    assert "only a run in 'Suspended' can be woken" in again.stderr
 
 
 @pytest.mark.parametrize("wrong", [NOBODY, "not-an-id"])

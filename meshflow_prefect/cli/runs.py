@@ -1,4 +1,4 @@
-"""Commands that look after runs whose create call has lost its answer."""
+"""Commands that look after runs: what they have submitted, and what they cannot decide."""
 
 from __future__ import annotations
 
@@ -58,3 +58,17 @@ def resubmit(run_id: str, *, number: int | None = None) -> None:
 
     entry = done(decisions.submit_anew(run_id, number))
     print(f"Submission {entry.number} of the run will be sent again. Now retry the run.")
+
+
+@app.command
+def wake(run_id: str) -> None:
+    """Start a run again that stays in Suspended, because its process died while it suspended it.
+
+    Parameters
+    ----------
+    run_id
+        The flow run, or any run below it.
+    """
+    from meshflow_prefect import decisions
+
+    print(f"Run {done(decisions.wake(run_id)).name!r} is started again.")

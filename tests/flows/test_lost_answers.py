@@ -110,6 +110,32 @@ async def test_a_batch_that_was_there_before_the_intent_is_not_taken_for_the_los
     assert [result.succeeded for result in results] == [True] * 3
 
 
+@pytest.mark.anthropic_emulator(workspaces={"sk-ant-one": "one", "sk-ant-two": "two"})
+async def test_where_the_list_is_another_workspaces_by_now_nothing_is_sent(emulator, monkeypatch):
+    """A key of another workspace shows none of what was accepted: that proves nothing."""
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-one")
+    await same_rows_elsewhere()
+    emulator.plan(
+        ACCEPTED_THEN_LOST[1],
+        # The first attempt knows what was newest, and cannot look for its batch.
+        {"on": "list", "skip": 1, "status": 404},
+    )
+    attempts = []
+
+    @flow(retries=1)
+    async def with_another_key() -> list[BatchResult]:
+        if attempts:
+            monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-two")
+        attempts.append(emulator)
+        return await three_rows()
+
+    with pytest.raises(SubmissionUnknownError, match="another workspace now"):
+        await with_another_key()
+
+    assert len(attempts) == 2
+    assert creates(emulator) == 2
+
+
 async def test_two_batches_that_could_be_it_are_an_error_that_names_them(emulator):
     elsewhere = await same_rows_elsewhere()
     emulator.plan(*TWO_MAY_BE_IT)
