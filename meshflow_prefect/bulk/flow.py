@@ -138,8 +138,8 @@ async def batch_file(
     if on_bad_row not in ("raise", "skip"):
         raise InvalidRequestError(f"on_bad_row: expected 'raise' or 'skip', got {on_bad_row!r}.")
     max_cost = budget_of(max_cost_usd)
-    # Two jobs of a run do not write the same file.
-    name = hashlib.sha256(destination.encode()).hexdigest()[:8]
+    # A key names the job wherever its output goes; two others of a run do not write the same file.
+    name = hashlib.sha256((job_key or destination).encode()).hexdigest()[:8]
     job = f"key {job_key}:{name}" if job_key else f"{flow_run.root_flow_run_id}:{name}"
     how = Spooling(
         recipe=Recipe(
