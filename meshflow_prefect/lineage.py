@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ async def read_lineage(client: PrefectClient) -> Lineage | None:
     if context is None or context.flow_run is None:
         return None
     if (known := _known.get(id(context))) is not None:
-        return known
+        return replace(known)  # a submission tells by its own what it has claimed
     lineage = await lineage_of(client, context.flow_run.id)
     # Prefect makes a context for each attempt. It cannot be a key itself: it has no hash.
     weakref.finalize(context, _known.pop, id(context), None)
