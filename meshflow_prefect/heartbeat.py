@@ -21,7 +21,8 @@ from prefect.exceptions import PrefectException
 from meshflow_prefect.ledger import Entry, Ledger
 from meshflow_prefect.processes import has_ended
 
-BEAT_SECONDS = 3.0
+BEAT_SECONDS = 5.0
+"""Each takes two calls of the Prefect API."""
 SILENT_SECONDS = 20.0
 """A sender that shows no sign of life for this long may be gone."""
 

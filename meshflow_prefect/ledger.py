@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 OnCancel: TypeAlias = Literal["cancel_batches", "keep"]
 
 _PREFIX = "meshflow"
+_PAGE = 200
+"""As many rows as the Prefect API returns at once."""
 
 
 @dataclass(frozen=True)
@@ -219,13 +221,13 @@ class Ledger:
     async def _rows(self) -> dict[str, str]:
         # The filter takes no order and no offset: ask for a page of what has not been seen yet.
         values: dict[str, str] = {}
-        page = None
-        while page is None or page:
+        while True:
             page = await self._client.filter_flow_run_input(
-                self.root_id, key_prefix=f"{_PREFIX}-", limit=200, exclude_keys=set(values)
+                self.root_id, key_prefix=f"{_PREFIX}-", limit=_PAGE, exclude_keys=set(values)
             )
             values |= {row.key: row.value for row in page}
-        return values
+            if len(page) < _PAGE:
+                return values
 
     async def _won(self, key: str, value: Mapping[str, Any]) -> bool:
         kept = await self._write_once(key, value)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import weakref
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
 
 TAG = "meshflow"
 """Tag of the flow runs that have submitted, or were about to."""
+
+
+_known: dict[int, Lineage] = {}
+"""The lineages of the flow runs that this process is in the middle of, by the id of the context."""
 
 
 @dataclass(frozen=True)
@@ -50,13 +55,23 @@ class Lineage:
 
 
 async def read_lineage(client: PrefectClient) -> Lineage | None:
-    """Ask the Prefect API for the current run's lineage; None outside of a flow run."""
+    """Return the current run's lineage; None outside of a flow run.
+
+    The Prefect API is asked once for each attempt of a flow run: all steps of it have the same
+    runs above them, in the attempts in which those are.
+    """
     from prefect.context import FlowRunContext
 
     context = FlowRunContext.get()
     if context is None or context.flow_run is None:
         return None
-    return await lineage_of(client, context.flow_run.id)
+    if (known := _known.get(id(context))) is not None:
+        return replace(known)  # a submission tells by its own what it has claimed
+    lineage = await lineage_of(client, context.flow_run.id)
+    # Prefect makes a context for each attempt. It cannot be a key itself: it has no hash.
+    weakref.finalize(context, _known.pop, id(context), None)
+    _known[id(context)] = lineage
+    return lineage
 
 
 async def lineage_of(client: PrefectClient, run_id: UUID) -> Lineage:

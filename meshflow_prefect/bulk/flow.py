@@ -164,50 +164,53 @@ async def batch_file(
     begun = submitted.get(part_of(name, 0))
     if begun is None:
         await asyncio.to_thread(check_destination, destination, overwrite=overwrite)
-    place, progress = Workplace.of(job), Progress()
-    async with showing(progress, place.directory):
-        plan = await _plan(source, how, place, progress)
-        _check_unchanged(plan, begun, source)
-        if max_cost_usd is not None and begun is None:
-            async with terms.key.get_client() as anthropic:
-                check_budget(await estimate(source, plan, place, anthropic), max_cost_usd)
-        work = FileJob(
-            name=name,
-            plan=plan,
-            place=place,
-            terms=terms,
-            progress=progress,
-            submitted=submitted,
-            read=None if terms.output is None else terms.output.parse,
-            max_cost=max_cost,
-        )
-        await work.run()
-        statuses = await write_output(destination, plan, place, progress)
+    whole, progress = Workplace.of(job), Progress()
+    with whole.present():
+        async with showing(progress, whole.directory):
+            plan, place = await _spooled(source, how, whole, progress)
+            _check_unchanged(plan, begun, source)
+            if max_cost_usd is not None and begun is None:
+                async with terms.key.get_client() as anthropic:
+                    check_budget(await estimate(source, plan, place, anthropic), max_cost_usd)
+            work = FileJob(
+                name=name,
+                plan=plan,
+                place=place,
+                terms=terms,
+                progress=progress,
+                submitted=submitted,
+                read=None if terms.output is None else terms.output.parse,
+                max_cost=max_cost,
+            )
+            await work.run()
+            statuses = await write_output(destination, plan, place, progress)
+        tallies = work.tallies()
     summary = summarise(
         plan,
-        work.tallies(),
+        tallies,
         statuses,
         source=source,
         destination=destination,
         unsent=work.unsent,
     )
     get_run_logger().info("%s.", summary)
-    await asyncio.to_thread(place.clear)
+    await asyncio.to_thread(whole.clear)
     if terms.on_failure == "raise" and too_many(summary.failed, summary.rows, failure_threshold):
         raise _failed(summary, failure_threshold)
     return summary
 
 
-async def _plan(source: str, how: Spooling, place: Workplace, progress: Progress) -> Plan:
-    """Return the plan of the spool, which is made unless it is there."""
+async def _spooled(
+    source: str, how: Spooling, whole: Workplace, progress: Progress
+) -> tuple[Plan, Workplace]:
+    """Return what the spool of a source holds, and where it is; it is made unless it is there."""
     opened = await asyncio.to_thread(Source.open, source)
     fingerprint = await asyncio.to_thread(lambda: opened.fingerprint)
-    plan = place.plan(fingerprint=fingerprint, settings=how.settings)
-    if plan is None:
-        plan = await read_source(opened, how, place, progress)
+    place = whole.of_reading(fingerprint=fingerprint, settings=how.settings)
+    plan = place.plan or await read_source(opened, how, place, progress)
     progress.rows = progress.rows_read = plan.rows
     progress.bad_rows = plan.bad_rows
-    return plan
+    return plan, place
 
 
 def _check_unchanged(plan: Plan, begun: Entry | None, source: str) -> None:

@@ -1,8 +1,9 @@
 """The results of one batch, on disk: as they came, with an index by the request's position.
 
-results-00000-1.jsonl    each result as JSON, without its braces' first and its custom id
-results-00000-1.index    where each position's result is, and its status
-results-00000-1.json     written last: the sums, and which requests are worth another try
+results-00000-1.4f….jsonl    each result as JSON, without its braces' first and its custom id
+results-00000-1.4f….index    where each position's result is, and its status
+results-00000-1.json         put in its place last: the sums, which requests are worth another try,
+                             and which files these are, as two executions of a run may write some
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from meshflow_prefect.attempts import after, worth_another_try
 from meshflow_prefect.caching import cache_saving
 from meshflow_prefect.models import BatchResult, ResultStatus
 from meshflow_prefect.pricing import cost_of, exact
+from meshflow_prefect.whole_files import whole_file
 
 _STATUSES: tuple[ResultStatus, ...] = get_args(ResultStatus)
 _FIELDS = [each.name for each in fields(BatchResult)]
@@ -53,6 +55,8 @@ class Tally:
     """What went wrong, in words, and how often."""
     again: list[int] = field(default_factory=list)
     """Positions of the requests that are worth another try."""
+    files: str = ""
+    """Tells the files of these results from those of another harvest of the same batch."""
 
     def count(self, result: BatchResult) -> None:
         """Add one result, as it came."""
@@ -112,8 +116,8 @@ class Harvest:
         """
         self.positions = positions
         self._path, self._earlier, self._read = path, earlier, read
-        self._unique = uuid4().hex
-        self._file = self._part(".jsonl").open("xb", buffering=_BUFFER)
+        self._unique, self._is_closed = uuid4().hex, False
+        self._file = _part(path, self._unique, ".jsonl").open("xb", buffering=_BUFFER)
         self._end = 0
         self._offsets = array("Q", bytes(8 * requests))
         self._lengths = array("L", bytes(array("L").itemsize * requests))
@@ -142,24 +146,25 @@ class Harvest:
         os.fsync(self._file.fileno())
         self._file.close()
         self.tally.batch_id, self.tally.is_whole = batch_id, is_whole
+        self.tally.files = self._unique
         self.tally.again.sort()
-        with self._part(".index").open("xb") as index:
+        with _part(self._path, self._unique, ".index").open("xb") as index:
             index.write(self._offsets)
             index.write(self._lengths)
             index.write(self._statuses)
-        self._part(".json").write_bytes(self.tally.to_json())
-        for ending in (".jsonl", ".index", ".json"):
-            self._part(ending).replace(self._path.with_suffix(ending))
+            index.flush()
+            os.fsync(index.fileno())
+        with whole_file(self._path.with_suffix(".json")) as file:
+            file.write(self.tally.to_json())
+        self._is_closed = True
         return self.tally
 
     def abandon(self) -> None:
         """Remove what was written, unless it is in its place."""
         self._file.close()
-        for ending in (".jsonl", ".index", ".json"):
-            self._part(ending).unlink(missing_ok=True)
-
-    def _part(self, ending: str) -> Path:
-        return self._path.with_name(f".{self._path.name}.{self._unique}{ending}")
+        if not self._is_closed:
+            for ending in (".jsonl", ".index"):
+                _part(self._path, self._unique, ending).unlink(missing_ok=True)
 
 
 class Results:
@@ -167,13 +172,14 @@ class Results:
 
     def __init__(self, path: Path, requests: int) -> None:
         """Open the files of a chunk of so many requests."""
-        stored = path.with_suffix(".index").read_bytes()
+        tally = Tally.from_json(path.with_suffix(".json").read_bytes())
+        stored = _part(path, tally.files, ".index").read_bytes()
         itemsize = array("L").itemsize
         self._offsets, self._lengths = array("Q"), array("L")
         self._offsets.frombytes(stored[: 8 * requests])
         self._lengths.frombytes(stored[8 * requests : (8 + itemsize) * requests])
         self._statuses = stored[(8 + itemsize) * requests :]
-        self._file = path.with_suffix(".jsonl").open("rb")
+        self._file = _part(path, tally.files, ".jsonl").open("rb")
 
     def close(self) -> None:
         """Close the file."""
@@ -214,3 +220,7 @@ def tally_of(path: Path) -> Tally | None:
         return Tally.from_json(path.with_suffix(".json").read_bytes())
     except FileNotFoundError:
         return None
+
+
+def _part(path: Path, unique: str, ending: str) -> Path:
+    return path.with_name(f"{path.name}.{unique}{ending}")

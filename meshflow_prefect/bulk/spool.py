@@ -86,12 +86,22 @@ class Spooling:
                     writer.take(row)
                 plan = writer.plan(source)
             plan.write(part)
-            # What an earlier attempt left there is of another reading.
-            shutil.rmtree(directory, ignore_errors=True)
-            part.replace(directory)
+            _move(part, directory, plan)
         finally:
             shutil.rmtree(part, ignore_errors=True)
         return plan
+
+
+def _move(part: Path, directory: Path, plan: Plan) -> None:
+    """Put a whole spool in its place, unless another execution of the run was first."""
+    if Plan.read(directory) == plan:
+        return
+    shutil.rmtree(directory, ignore_errors=True)
+    try:
+        part.replace(directory)
+    except OSError:
+        if Plan.read(directory) != plan:
+            raise
 
 
 class _Writer:

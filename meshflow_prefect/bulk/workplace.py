@@ -11,11 +11,13 @@ import os
 import re
 import shutil
 import time
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from meshflow_prefect.bulk.harvest import Results, Tally, tally_of
 from meshflow_prefect.bulk.plan import Plan
+from meshflow_prefect.bulk.presence import is_anybody_in, present
 from meshflow_prefect.bulk.spool import SpooledChunk, spooled
 from meshflow_prefect.models import RESULTS_KEPT
 
@@ -27,9 +29,11 @@ ENVIRONMENT = "MESHFLOW_SPOOL"
 
 @dataclass(frozen=True)
 class Workplace:
-    """The folder of one job."""
+    """The folder of one job. Two executions of a run may be at work in it at once."""
 
     directory: Path
+    reading: str = ""
+    """Tells the spool of one reading of the source from others, which may be in use."""
 
     @classmethod
     def of(cls, job: str) -> Workplace:
@@ -40,22 +44,25 @@ class Workplace:
         spools = Path(base) if base else get_current_settings().home / "meshflow"
         return cls(spools / f"job-{hashlib.sha256(job.encode()).hexdigest()[:24]}")
 
+    def of_reading(self, *, fingerprint: str, settings: str) -> Workplace:
+        """Return the same place, with the spool of this source as it is read in this way."""
+        reading = hashlib.sha256(f"{fingerprint} {settings}".encode()).hexdigest()[:16]
+        return replace(self, reading=reading)
+
     @property
     def spool(self) -> Path:
         """Where the spool is, once it is whole."""
-        return self.directory / "spool"
+        return self.directory / "-".join(filter(None, ("spool", self.reading)))
 
     @property
     def rows(self) -> Path:
         """Where each input row's result will be."""
         return self.spool / "rows.jsonl"
 
-    def plan(self, *, fingerprint: str, settings: str) -> Plan | None:
-        """Return the plan of the spool, where it was made of this source in this way."""
-        plan = Plan.read(self.spool)
-        if plan is None or (plan.fingerprint, plan.settings) != (fingerprint, settings):
-            return None
-        return plan
+    @property
+    def plan(self) -> Plan | None:
+        """The plan of the spool, once it is whole."""
+        return Plan.read(self.spool)
 
     def chunk(self, plan: Plan, number: int) -> SpooledChunk:
         """Return one chunk of the spool."""
@@ -81,9 +88,17 @@ class Workplace:
         requests = plan.chunks[number].requests
         return [Results(self.results(plan, number, each), requests) for each in attempts]
 
+    def present(self) -> AbstractContextManager[None]:
+        """Keep another execution of the run from clearing the place while the block runs."""
+        return present(self.directory)
+
     def clear(self) -> None:
-        """Remove all of it, and what jobs that never ended have left, once it is of no use."""
-        shutil.rmtree(self.directory, ignore_errors=True)
+        """Remove all of it, and what jobs that never ended have left, once it is of no use.
+
+        Where another execution of the run is still at work, that one removes it in the end.
+        """
+        if not is_anybody_in(self.directory):
+            shutil.rmtree(self.directory, ignore_errors=True)
         oldest = time.time() - RESULTS_KEPT.total_seconds()
         for other in self.directory.parent.iterdir():
             # The folder may be one that others use as well.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from decimal import Decimal
@@ -174,6 +175,22 @@ def test_abandoning_what_is_in_its_place_leaves_it(tmp_path):
     assert tally_of(tmp_path / "r") == tally
     assert (tally.batch_id, tally.is_whole) == ("batch-7", False)
     assert {path.suffix for path in tmp_path.iterdir()} == {".jsonl", ".index", ".json"}
+
+
+def test_two_harvests_of_a_batch_at_once_leave_one_of_them_whole(tmp_path):
+    """Two executions of a run read the same rows, each in an order of its own."""
+    results = [replied(f"row-{n}", "It is " * (n + 1)) for n in range(5)]
+
+    for round_ in range(20):
+        path = tmp_path / f"r{round_}"
+        harvests = [Harvest(path, positions(5), 5) for _ in range(2)]
+        for harvest, rows in zip(harvests, (results, results[::-1]), strict=True):
+            harvest.take(rows)
+        with ThreadPoolExecutor(2) as pool:
+            closed = [pool.submit(h.close, "batch-1", is_whole=True) for h in harvests]
+        assert tally_of(path) in [each.result() for each in closed]
+        with opened(path, 5) as stored:
+            assert [named(stored, n) for n in range(5)] == results
 
 
 @given(st.decimals(0, 10**6, places=9), st.integers(0, 10**12), st.lists(st.integers(0, 99)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -127,13 +128,34 @@ def test_a_plan_comes_back_as_it_was_for_the_same_source_and_settings(tmp_path):
     how = spooling(include_input=True)
     plan, place = written(tmp_path, [{"text": "a", "n": 1}], how)
 
-    kept = place.plan(fingerprint=plan.fingerprint, settings=how.settings)
-
-    assert kept == plan
+    assert place.plan == plan
     assert plan.columns == {"text": "string", "n": "int64"}
-    assert place.plan(fingerprint="another", settings=how.settings) is None
-    assert place.plan(fingerprint=plan.fingerprint, settings="others") is None
     assert Plan.read(tmp_path) is None
+
+
+def test_each_reading_of_a_source_has_a_spool_of_its_own(tmp_path):
+    place = Workplace(tmp_path)
+    readings = [("one", "settings"), ("another", "settings"), ("one", "others")]
+    places = [place.of_reading(fingerprint=f, settings=s) for f, s in readings]
+
+    assert len({each.spool for each in places}) == 3
+    assert places[0] == place.of_reading(fingerprint="one", settings="settings")
+    assert {each.directory for each in places} == {tmp_path}
+
+
+def test_executions_that_spool_the_same_at_once_leave_one_whole_spool(tmp_path):
+    rows, how = texts(*"abcdefgh"), spooling(limits=Limits(max_requests=1))
+    first, place = written(tmp_path, rows, how)
+    source = Source.open(str(tmp_path / "rows.jsonl"))
+
+    for round_ in range(10):
+        spool = tmp_path / f"spool-{round_}"
+        with ThreadPoolExecutor(4) as pool:
+            at_once = [pool.submit(how.write, source, spool, Progress()) for _ in range(4)]
+        assert [each.result() for each in at_once] == [first] * 4
+        assert Plan.read(spool) == first
+        assert {path.name for path in spool.iterdir()} == {p.name for p in place.spool.iterdir()}
+    assert not list(tmp_path.glob("*.part"))
 
 
 def test_the_settings_are_the_same_in_another_process():

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeVar
 from urllib.parse import urlsplit
 
 from tests.support.http_answer import AnswerReader
@@ -20,6 +20,9 @@ from tests.support.http_answer import AnswerReader
 Moment = Literal["before", "after", "midway", "at_end"]
 _REMEMBERED = 64 * 1024
 """How far back in a stream a pattern may begin: a call's head and body come in several reads."""
+
+
+W = TypeVar("W", bound="Tripwire")
 
 
 @dataclass
@@ -193,7 +196,14 @@ async def _spring(trap: Trap) -> bool:
 @contextmanager
 def tripwire(upstream: str) -> Iterator[Tripwire]:
     """Run a proxy in a thread while the block runs."""
-    wire, ready = Tripwire(upstream), threading.Event()
+    with running_wire(Tripwire(upstream)) as wire:
+        yield wire
+
+
+@contextmanager
+def running_wire(wire: W) -> Iterator[W]:
+    """Run this proxy in a thread while the block runs."""
+    ready = threading.Event()
     loop, stop = asyncio.new_event_loop(), asyncio.Event()
 
     def run() -> None:
