@@ -326,7 +326,7 @@ async def test_a_stream_that_cannot_go_on_says_so_after_the_rows_that_came(
 
 
 async def raw_batch(reader: AnthropicBatchClient, batch_id: str) -> dict:
-    batch = await reader._connected().messages.batches.retrieve(batch_id)
+    batch = await (await reader._connected()).messages.batches.retrieve(batch_id)
     return orjson.loads(batch.model_dump_json())
 
 

@@ -10,10 +10,11 @@ from meshflow_prefect import batch_agent_tasks, poll_batch, submit_batch
 from tests.support.jobs import SOON, requests
 
 
+@pytest.mark.anthropic_emulator(batch_seconds=5)
 async def test_a_wait_logs_each_status_once_where_there_is_no_terminal(caplog):
     batch_id = await submit_batch(requests(2))
 
-    await poll_batch(batch_id, poll_interval=SOON)
+    await poll_batch(batch_id, poll_interval=0.5)
 
     said = [record.getMessage() for record in caplog.records if record.name.endswith("meshflow")]
     assert len(said) == 1
