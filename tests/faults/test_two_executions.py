@@ -105,8 +105,8 @@ def test_a_frozen_sender_is_not_overtaken_while_its_create_call_may_be_under_way
         wait_until(lambda: frozen.poll() is not None, "the frozen one has left")
 
     assert creates(emulator) == 1
-    fault = "a process that is frozen in its create call is taken for dead, and its call goes on"
-    matrix(row(emulator, fault))
+    fault = "a process is frozen in its create call, which is carried out later"
+    matrix(row(emulator, fault, "a second process waits for the call, and collects its batch"))
 
 
 def test_a_frozen_sender_is_overtaken_when_its_create_call_is_over(stack, emulator, matrix):
@@ -122,12 +122,12 @@ def test_a_frozen_sender_is_overtaken_when_its_create_call_is_over(stack, emulat
         wait_until(lambda: frozen.poll() is not None, "the frozen one has left")
         emulator.release()
 
-    matrix(row(emulator, "a process is frozen in its create call until long after"))
+    fault = "a process is frozen in its create call until long after, and then goes on"
+    matrix(row(emulator, fault, "a second process makes the batch, and both collect it"))
 
 
-def row(emulator, fault: str) -> Row:
+def row(emulator, fault: str, seen: str = "both wait for the same batch") -> Row:
     batches = emulator.batches()
     rows = sum(batch["requests"] for batch in batches)
     assert (len(batches), rows) == (1, 4)
-    seen = "both wait for the same batch"
     return Row("kills", fault, seen, created=len(batches), paid=len(batches), lost=4 - rows)
