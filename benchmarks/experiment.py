@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
+from uuid import uuid4
 
 from benchmarks.contestants import CONTESTANTS
 from benchmarks.job import Job
@@ -144,7 +145,8 @@ def measure(servers: Servers, step: Step, *, size: int, say: Callable[[str], Non
 
 def one_run(servers: Servers, name: str, source: Path, *, requests: int) -> Run:
     """Run one contestant, prove that what it wrote is right, and forget its batches."""
-    destination, inside = servers.home / "destination.jsonl", servers.home / "figures.json"
+    # Never the same destination again: to the command, that would be the same job going on.
+    destination, inside = servers.home / f"{uuid4().hex}.jsonl", servers.home / "figures.json"
     job = Job(source=str(source), destination=str(destination), figures=str(inside))
     contestant = CONTESTANTS[name]
     with servers.counting(prefect=contestant.uses_prefect) as counts:
