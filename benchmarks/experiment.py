@@ -43,6 +43,9 @@ class Run:
     server_cpu: float
     """Of the Prefect server."""
 
+    others: float
+    """The share of the machine's CPU that processes took which have nothing to do with it."""
+
     batches: int
     task_runs: int
     calls: dict[str, int]
@@ -100,6 +103,11 @@ class Experiment:
         known = [value for value in values if value is not None]
         return statistics.median(known) if known else None
 
+    @property
+    def others(self) -> float:
+        """The share of the machine's CPU that went elsewhere, in the middle of all runs."""
+        return statistics.median(run.others for runs in self.runs.values() for run in runs)
+
     def save(self) -> None:
         RESULTS.mkdir(exist_ok=True)
         found = dataclasses.asdict(self)
@@ -155,12 +163,15 @@ def one_run(servers: Servers, name: str, source: Path, *, requests: int) -> Run:
         )
     verify(destination, requests=requests)
     destination.unlink()
+    wall = outcome.ended - outcome.began
+    known = outcome.cpu + counts.emulator_cpu + counts.server_cpu
     run = Run(
-        wall=outcome.ended - outcome.began,
+        wall=wall,
         cpu=outcome.cpu,
         peak=outcome.peak,
         emulator_cpu=counts.emulator_cpu,
         server_cpu=counts.server_cpu,
+        others=max(0.0, counts.machine_cpu - known) / (wall * (os.cpu_count() or 1)),
         batches=counts.batches,
         task_runs=counts.task_runs,
         calls=dict(counts.calls.most_common()),
