@@ -33,6 +33,8 @@ _HOW = """\
 - Peak memory is the most that was resident (`VmHWM`), with child processes.
 - *blocked* is the longest time by which a sleep of 5 ms on the contestant's event loop ended late.
   The floor has no event loop, and into the command's nobody can look.
+- A heading says so where processes that have nothing to do with it took more than a tenth of the
+  machine: wall times are longer then, and CPU is a little more.
 - *API calls* are the HTTP requests in the access log of the Prefect server.
 - The floor is what can be written by hand with httpx and orjson: it holds all requests and all
   results, knows no faults, and survives nothing.

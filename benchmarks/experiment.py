@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
+from uuid import uuid4
 
 from benchmarks.contestants import CONTESTANTS
 from benchmarks.job import Job
@@ -41,6 +42,9 @@ class Run:
     emulator_cpu: float
     server_cpu: float
     """Of the Prefect server."""
+
+    others: float
+    """The share of the machine's CPU that processes took which have nothing to do with it."""
 
     batches: int
     task_runs: int
@@ -99,6 +103,11 @@ class Experiment:
         known = [value for value in values if value is not None]
         return statistics.median(known) if known else None
 
+    @property
+    def others(self) -> float:
+        """The share of the machine's CPU that went elsewhere, in the middle of all runs."""
+        return statistics.median(run.others for runs in self.runs.values() for run in runs)
+
     def save(self) -> None:
         RESULTS.mkdir(exist_ok=True)
         found = dataclasses.asdict(self)
@@ -144,7 +153,8 @@ def measure(servers: Servers, step: Step, *, size: int, say: Callable[[str], Non
 
 def one_run(servers: Servers, name: str, source: Path, *, requests: int) -> Run:
     """Run one contestant, prove that what it wrote is right, and forget its batches."""
-    destination, inside = servers.home / "destination.jsonl", servers.home / "figures.json"
+    # Never the same destination again: to the command, that would be the same job going on.
+    destination, inside = servers.home / f"{uuid4().hex}.jsonl", servers.home / "figures.json"
     job = Job(source=str(source), destination=str(destination), figures=str(inside))
     contestant = CONTESTANTS[name]
     with servers.counting(prefect=contestant.uses_prefect) as counts:
@@ -153,12 +163,15 @@ def one_run(servers: Servers, name: str, source: Path, *, requests: int) -> Run:
         )
     verify(destination, requests=requests)
     destination.unlink()
+    wall = outcome.ended - outcome.began
+    known = outcome.cpu + counts.emulator_cpu + counts.server_cpu
     run = Run(
-        wall=outcome.ended - outcome.began,
+        wall=wall,
         cpu=outcome.cpu,
         peak=outcome.peak,
         emulator_cpu=counts.emulator_cpu,
         server_cpu=counts.server_cpu,
+        others=max(0.0, counts.machine_cpu - known) / (wall * (os.cpu_count() or 1)),
         batches=counts.batches,
         task_runs=counts.task_runs,
         calls=dict(counts.calls.most_common()),

@@ -61,6 +61,13 @@ def cpu_of(process_id: int) -> float:
     return sum(_ticks(each) for each in _family(process_id)) / _TICKS
 
 
+def cpu_of_machine() -> float:
+    """Return the seconds of CPU that all processes together have used since the start."""
+    values = Path("/proc/stat").read_text().splitlines()[0].split()[1:9]
+    user, nice, system, _idle, _waiting, irq, softirq, steal = map(int, values)
+    return (user + nice + system + irq + softirq + steal) / _TICKS
+
+
 def _watch(process_id: int, outcome: Outcome) -> tuple[int, resource.struct_rusage]:
     due = 0.0
     while True:

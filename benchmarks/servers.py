@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.processes import cpu_of
+from benchmarks.processes import cpu_of, cpu_of_machine
 from meshflow_prefect.emulator import EmulatorClient
 from tests.support.processes import free_port, running, wait_until
 from tests.support.stack import Stack, prefect_stack
@@ -37,6 +37,9 @@ class Counts:
 
     server_cpu: float = 0.0
     """Seconds of CPU of the Prefect server."""
+
+    machine_cpu: float = 0.0
+    """Seconds of CPU of all processes of the machine."""
 
     batches: int = 0
     task_runs: int = 0
@@ -70,13 +73,19 @@ class Servers:
         calls, cpu = self._calls(), self._cpu()
         yield counts
         now = self._cpu()
-        counts.emulator_cpu, counts.server_cpu = now[0] - cpu[0], now[1] - cpu[1]
+        counts.emulator_cpu, counts.server_cpu, counts.machine_cpu = (
+            after - before for after, before in zip(now, cpu, strict=True)
+        )
         counts.calls = self._calls() - calls
         counts.batches = self.emulator.state()["batches"]
         counts.task_runs = self._task_runs() - task_runs if prefect else 0
 
-    def _cpu(self) -> tuple[float, float]:
-        return cpu_of(self.emulator_process), cpu_of(self.stack.server_process)
+    def _cpu(self) -> tuple[float, float, float]:
+        return (
+            cpu_of(self.emulator_process),
+            cpu_of(self.stack.server_process),
+            cpu_of_machine(),
+        )
 
     def _calls(self) -> Counter[str]:
         log = (self.home / "server.log").read_bytes()

@@ -12,6 +12,7 @@ from benchmarks.experiment import Experiment
 from benchmarks.plan import ONE
 from benchmarks.targets import Measured, Target
 
+_QUIET = 0.1
 _VERDICT = {True: "yes", False: "no", None: ""}
 
 
@@ -93,13 +94,16 @@ def table_of_size(experiment: Experiment, measured: Measured) -> Table:
         "API calls",
         "task runs",
     ]
+    return Table(_title(experiment), header, [line(name) for name in experiment.runs])
+
+
+def _title(experiment: Experiment) -> str:
     runs = max((len(each) for each in experiment.runs.values()), default=0)
-    title = (
-        f"{requests:,} \u00d7 {experiment.size:,} bytes, medians of {runs}, {experiment.when}"
-        if runs > 1
-        else f"{requests:,} \u00d7 {experiment.size:,} bytes, one run, {experiment.when}"
-    )
-    return Table(title, header, [line(name) for name in experiment.runs])
+    often = f"medians of {runs}" if runs > 1 else "one run"
+    title = f"{experiment.requests:,} \u00d7 {experiment.size:,} bytes, {often}, {experiment.when}"
+    if experiment.others > _QUIET:
+        title += f", while other processes took {experiment.others:.0%} of the machine"
+    return title
 
 
 def _number(value: float | None, times: float) -> str:

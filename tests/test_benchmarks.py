@@ -102,6 +102,7 @@ def test_targets_that_are_reached_missed_and_not_measured_are_told_apart() -> No
             peak=peak,
             emulator_cpu=0.0,
             server_cpu=0.0,
+            others=0.0,
             batches=batches,
             task_runs=3,
             calls={"GET /api/flow_runs/{id}": 16 * batches},
