@@ -181,7 +181,7 @@ def test_two_harvests_of_a_batch_at_once_leave_one_of_them_whole(tmp_path):
     """Two executions of a run read the same rows, each in an order of its own."""
     results = [replied(f"row-{n}", "It is " * (n + 1)) for n in range(5)]
 
-    for round_ in range(20):
+    for round_ in range(150):
         path = tmp_path / f"r{round_}"
         harvests = [Harvest(path, positions(5), 5) for _ in range(2)]
         for harvest, rows in zip(harvests, (results, results[::-1]), strict=True):
