@@ -95,12 +95,15 @@ def variable_name(job_key: str, use: int = 0) -> str:
 
 def check_content(entry: Entry, work: Work) -> None:
     """Raise `JobKeyError` where a key's job has other content than what is asked for."""
-    if entry.work.digest != work.digest:
+    then, now = entry.work, work
+    # One chunk may be the same, and the job another.
+    if (then.digest, then.job_digest) != (now.digest, now.job_digest):
+        told = f" ({then.requests:,} requests then, {now.requests:,} now)"
         raise JobKeyError(
             f"job_key {work.job_key!r} was used at {entry.intended_at} by flow run "
-            f"{entry.run_ids[-1]} for other content ({entry.work.requests:,} requests then, "
-            f"{work.requests:,} now). Nothing was sent. Use another key for another job, or the "
-            "same requests to collect that one.",
+            f"{entry.run_ids[-1]} for other content{told * (then.requests != now.requests)}. "
+            "Nothing was sent. Use another key for another job, or the same requests to collect "
+            "that one.",
             job_key=work.job_key,
             run_id=entry.run_ids[-1],
         )

@@ -137,25 +137,25 @@ class _Writer:
         self._count += 1
         self._progress.rows_read = self._count
         row_id = self._how.recipe.name_of(row.values)
-        entry: list[object]
+        name = str(row.number) if row_id is None else row_id
+        entry: list[object] = [NOT_SENT, name]
         why = row.problem
         if not why:
             try:
                 made = self._how.recipe.make(row.values)
                 self._check_new(made.row_id, row)
-                entry = [*self._place(made, row.number)]
+                entry = [*self._place(made, row.number), name]
             except InvalidRequestError as error:
                 why = error.message
+        # Neither the words for a bad row nor the columns of the output make it another job.
+        self._content.update(orjson.dumps(entry))
         if why:
             why = f"{row.place}: {why}"
             self._refuse(why)
-            entry = [NOT_SENT, why]
-        entry.append(str(row.number) if row_id is None else row_id)
+            entry = [NOT_SENT, why, name]
         if self._how.include_input:
             entry.append(self._columns.renamed(row.values))
-        line = orjson.dumps(entry)
-        self._content.update(line)
-        self._rows.write(line + b"\n")
+        self._rows.write(orjson.dumps(entry) + b"\n")
 
     def plan(self, source: Source) -> Plan:
         """Return what has been written, when all rows have been taken."""

@@ -183,11 +183,27 @@ async def test_a_later_run_with_the_same_key_collects_and_makes_no_batch(
     assert second.cost_usd == first.cost_usd
 
 
-async def test_a_key_of_other_content_is_refused(emulator, source, tmp_path, request):
-    await run_file(source, tmp_path / "one.jsonl", job_key=request.node.name)
-    other = write_rows(tmp_path / "other.jsonl", counting(5))
+@pytest.mark.parametrize("count", [2, 5, 8])
+async def test_a_key_of_other_content_is_refused_also_where_chunks_are_the_same(
+    emulator, source, tmp_path, request, count
+):
+    options = {"job_key": request.node.name, "max_requests_per_batch": 2}
+    await run_file(source, tmp_path / "one.jsonl", **options)
+    other = write_rows(tmp_path / "other.jsonl", counting(count))
 
-    with pytest.raises(JobKeyError):
-        await run_file(other, tmp_path / "two.jsonl", job_key=request.node.name)
+    with pytest.raises(JobKeyError, match="for other content"):
+        await run_file(other, tmp_path / "two.jsonl", **options)
 
-    assert sizes(emulator) == [6]
+    assert sizes(emulator) == [2, 2, 2]
+
+
+async def test_a_key_of_the_same_requests_may_ask_for_other_columns(emulator, tmp_path, request):
+    source = write_rows(tmp_path / "in.jsonl", [{"n": 1}, b"bad", {"n": 3}])
+    options = {"job_key": request.node.name, "on_bad_row": "skip"}
+    await run_file(source, tmp_path / "one.jsonl", **options)
+    moved = (tmp_path / "in.jsonl").rename(tmp_path / "moved.jsonl")
+
+    await run_file(moved, tmp_path / "two.jsonl", include_input=True, **options)
+
+    assert sizes(emulator) == [2]
+    assert [row.get("n") for row in read_rows(tmp_path / "two.jsonl")] == [1, None, 3]
