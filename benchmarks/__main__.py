@@ -50,6 +50,8 @@ def main() -> None:
         saved = Experiment.load(requests, SIZE)
         if saved is not None:
             found[requests] = saved
+    if LARGE not in found:
+        raise SystemExit("Nothing has been measured yet: run `make bench` first.")
     lines = targets(Measured(found))
     _print(console, found, lines)
     tables = [table_of_size(found[each], Measured(found)) for each in sorted(found)]

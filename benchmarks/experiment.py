@@ -51,7 +51,7 @@ class Run:
     calls: dict[str, int]
     """HTTP requests to the Prefect API, by what they ask."""
 
-    memory: list[tuple[float, float]]
+    memory: list[tuple[float, int]]
     """Seconds from the beginning, and the MB resident then."""
 
     import_wall: float | None = None
@@ -108,24 +108,28 @@ class Experiment:
         """The share of the machine's CPU that went elsewhere, in the middle of all runs."""
         return statistics.median(run.others for runs in self.runs.values() for run in runs)
 
-    def save(self) -> None:
-        RESULTS.mkdir(exist_ok=True)
+    def save(self, directory: Path = RESULTS) -> None:
+        """Keep the figures as JSON, a line for each run."""
         found = dataclasses.asdict(self)
-        path(self.requests, self.size).write_text(json.dumps(found, indent=1) + "\n")
+        runs = [
+            f"{json.dumps(name)}: [\n" + ",\n".join(map(json.dumps, each)) + "\n]"
+            for name, each in found.pop("runs").items()
+        ]
+        head = json.dumps(found)[:-1]
+        directory.mkdir(exist_ok=True)
+        _file(directory, self.requests, self.size).write_text(
+            f'{head}, "runs": {{\n' + ",\n".join(runs) + "\n}}\n"
+        )
 
     @classmethod
-    def load(cls, requests: int, size: int) -> Self | None:
+    def load(cls, requests: int, size: int, directory: Path = RESULTS) -> Self | None:
         """Return what was measured last at a size, if it ever was."""
-        file = path(requests, size)
+        file = _file(directory, requests, size)
         if not file.exists():
             return None
         found = json.loads(file.read_text())
         runs = {name: [Run(**run) for run in runs] for name, runs in found.pop("runs").items()}
         return cls(**found, runs=runs)
-
-
-def path(requests: int, size: int) -> Path:
-    return RESULTS / f"{requests}x{size}.json"
 
 
 def measure(servers: Servers, step: Step, *, size: int, say: Callable[[str], None]) -> Experiment:
@@ -184,6 +188,10 @@ def one_run(servers: Servers, name: str, source: Path, *, requests: int) -> Run:
         run.import_cpu = found["import_cpu"]
         run.blocks = found.get("blocks")
     return run
+
+
+def _file(directory: Path, requests: int, size: int) -> Path:
+    return directory / f"{requests}x{size}.json"
 
 
 def _machine() -> str:

@@ -31,7 +31,7 @@ class Outcome:
     peak: float = 0.0
     """MB that were resident at most, with its children."""
 
-    memory: list[tuple[float, float]] = field(default_factory=list)
+    memory: list[tuple[float, int]] = field(default_factory=list)
     """Seconds from the beginning, and the MB resident then."""
 
 
@@ -81,7 +81,7 @@ def _watch(process_id: int, outcome: Outcome) -> tuple[int, resource.struct_rusa
         own = sizes[0].get("VmHWM", 0.0) if sizes else 0.0
         outcome.peak = max(outcome.peak, resident, own)
         if now >= due:
-            outcome.memory.append((round(now, 2), round(resident, 1)))
+            outcome.memory.append((round(now, 1), round(resident)))
             due = now + _BETWEEN_SAMPLES
         time.sleep(_BETWEEN_LOOKS)
 

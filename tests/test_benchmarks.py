@@ -15,6 +15,7 @@ from benchmarks.contestants import CONTESTANTS
 from benchmarks.experiment import Experiment, Run
 from benchmarks.job import Job
 from benchmarks.plan import LARGE, MILLION, ONE, SIZE, SMALL
+from benchmarks.plot import draw
 from benchmarks.processes import run_to_end
 from benchmarks.rows import verify, write_source
 from benchmarks.targets import Measured, targets
@@ -94,34 +95,51 @@ async def test_a_block_of_the_event_loop_is_seen_with_its_time() -> None:
     assert at >= 0.08
 
 
-def test_targets_that_are_reached_missed_and_not_measured_are_told_apart() -> None:
-    def run(cpu: float, wall: float = 10.0, peak: float = 100.0, batches: int = 1) -> Run:
-        return Run(
-            wall=wall,
-            cpu=cpu,
-            peak=peak,
-            emulator_cpu=0.0,
-            server_cpu=0.0,
-            others=0.0,
-            batches=batches,
-            task_runs=3,
-            calls={"GET /api/flow_runs/{id}": 16 * batches},
-            memory=[],
-            blocks=[(0.01, 1.0), (0.09, 2.0)],
-        )
+def _run(cpu: float, wall: float = 10.0, peak: float = 100.0, batches: int = 1) -> Run:
+    return Run(
+        wall=wall,
+        cpu=cpu,
+        peak=peak,
+        emulator_cpu=0.0,
+        server_cpu=0.0,
+        others=0.0,
+        batches=batches,
+        task_runs=3,
+        calls={"GET /api/flow_runs/{id}": 16 * batches},
+        memory=[(0.0, 1), (1.5, 100), (wall, 90)],
+        blocks=[(0.01, 1.0), (0.09, 2.0)],
+    )
 
+
+def _found() -> dict[int, Experiment]:
     runs = {
-        ONE: {"sdk": [run(2)], "files": [run(4, 5)], "floor": [run(1, 2)]},
-        SMALL: {"files": [run(9, 15)], "floor": [run(9, 10)]},
-        LARGE: {"sdk": [run(41), run(42), run(90)], "files": [run(14, peak=190)]},
-        MILLION: {"files": [run(105, peak=230, batches=10)]},
+        ONE: {"sdk": [_run(2)], "files": [_run(4, 5)], "floor": [_run(1, 2)]},
+        SMALL: {"files": [_run(9, 15)], "floor": [_run(9, 10)]},
+        LARGE: {"sdk": [_run(41), _run(42), _run(90)], "files": [_run(14, peak=190)]},
+        MILLION: {"files": [_run(105, peak=230, batches=10)]},
     }
-    found = {
+    return {
         requests: Experiment(
             requests=requests, size=SIZE, when="", machine="", versions="", runs=each
         )
         for requests, each in runs.items()
     }
+
+
+def test_figures_are_read_as_they_were_saved_and_are_enough_to_draw(tmp_path: Path) -> None:
+    found = _found()
+    for experiment in found.values():
+        experiment.save(tmp_path)
+    again = {requests: Experiment.load(requests, SIZE, tmp_path) for requests in found}
+    assert Experiment.load(7, SIZE, tmp_path) is None
+    loaded = {requests: each for requests, each in again.items() if each is not None}
+    assert targets(Measured(loaded)) == targets(Measured(found))
+    draw(loaded, tmp_path / "bulk.png")
+    assert (tmp_path / "bulk.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_targets_that_are_reached_missed_and_not_measured_are_told_apart() -> None:
+    found = _found()
     seen = {each.what: (each.seen, each.reached) for each in targets(Measured(found))}
     cpu = f"CPU at {LARGE:,} requests, the SDK's loop to batch_file"
     assert seen[f"{cpu}, whole processes"] == ("3\u00d7", False)
