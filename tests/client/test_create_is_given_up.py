@@ -28,7 +28,7 @@ chunk = make_chunk([BatchRequest(f"row-{n}", "word " * 200_000) for n in range(4
 
 async def send():
     async with AnthropicBatchClient() as client:
-        client.connect()
+        await client.connect()
         await client.create(chunk, until=datetime.now(UTC) + timedelta(seconds=6))
 
 try:
