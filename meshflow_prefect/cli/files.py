@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
 import sys
 import tempfile
 from pathlib import Path
@@ -17,6 +16,7 @@ from meshflow_prefect.bulk.recipe import Recipe
 from meshflow_prefect.bulk.spool import OnBadRow, Spooling
 from meshflow_prefect.chunking import MAX_BYTES, MAX_REQUESTS, Limits, id_suffix
 from meshflow_prefect.cli.app import app, done, fail, print_json
+from meshflow_prefect.cli.prefect_console import prepare_prefect
 from meshflow_prefect.models import DEFAULT_MODEL
 from meshflow_prefect.queueing import MAX_IN_QUEUE
 from meshflow_prefect.sources import Source
@@ -102,8 +102,7 @@ def run(
         Names the job. Left out: made of the source, as it is now, and of all that is asked.
     """
     given = dict(locals())
-    # Prefect's own lines would run through the display.
-    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
+    prepare_prefect()
     from meshflow_prefect.bulk.flow import batch_file
 
     options = {name: given[name] for name in given if name not in ("output", "source", "params")}

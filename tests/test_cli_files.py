@@ -1,0 +1,246 @@
+"""From a file to a file on the command line, as a process of its own: run, killed, estimated."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from meshflow_prefect.emulator import Emulator
+from meshflow_prefect.pricing import cost_of
+from tests.support.files import PROMPT, counting, numbers, read_rows, sizes, write_rows
+from tests.support.jobs import stepped
+from tests.support.processes import end_group, wait_until
+
+COMMAND = [sys.executable, "-m", "meshflow_prefect.cli"]
+RETRIEVE = "GET /v1/messages/batches/{id}"
+
+
+@dataclass
+class Shell:
+    """Starts commands; all that was started is ended."""
+
+    env: dict[str, str]
+    folder: Path
+    started: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def start(self, *arguments: str, **env: str) -> subprocess.Popen[bytes]:
+        """Start a command; what it prints is in files named after its number."""
+        number = len(self.started)
+        with (
+            self._file(number, "out").open("wb") as out,
+            self._file(number, "err").open("wb") as err,
+        ):
+            process = subprocess.Popen(
+                [*COMMAND, *arguments],
+                env=self.env | env,
+                cwd=self.folder,
+                stdout=out,
+                stderr=err,
+                start_new_session=True,
+            )
+        self.started.append(process)
+        return process
+
+    def end(self, process: subprocess.Popen[bytes], code: int = 0) -> tuple[str, str]:
+        """Return what a command printed, once it has ended with this code."""
+        found = process.wait(150)
+        number = self.started.index(process)
+        out, err = (self._file(number, kind).read_text() for kind in ("out", "err"))
+        assert found == code, err
+        return out, err
+
+    def run(self, *arguments: str, code: int = 0, **env: str) -> tuple[str, str]:
+        """Start a command, and wait for its end."""
+        return self.end(self.start(*arguments, **env), code)
+
+    def _file(self, number: int, kind: str) -> Path:
+        return self.folder / f"command-{number}.{kind}"
+
+
+@pytest.fixture
+def emulator(anthropic_emulator: Emulator) -> Emulator:
+    return anthropic_emulator
+
+
+@pytest.fixture
+def shell(stack, emulator, tmp_path) -> Iterator[Shell]:
+    env = {**stack.env, **emulator.environment(), "COLUMNS": "200"}
+    env |= {"MESHFLOW_SPOOL": str(tmp_path / "spools")}
+    env |= {"PREFECT_LOCAL_STORAGE_PATH": str(tmp_path / "storage")}
+    running = Shell(env, tmp_path)
+    yield running
+    for process in running.started:
+        end_group(process)
+
+
+def source_of(folder: Path, count: int) -> str:
+    write_rows(folder / "in.jsonl", counting(count))
+    return "in.jsonl"
+
+
+ASKED = ("-o", "out.jsonl", "-p", PROMPT, "--poll-interval", "0.1")
+
+
+def retrieved(emulator: Emulator) -> int:
+    calls: dict[str, int] = emulator.state()["calls"]
+    return calls.get(RETRIEVE, 0)
+
+
+def billed(emulator: Emulator) -> Decimal:
+    costs = [cost_of(model, usage) for model, usage in emulator.spend().items()]
+    return sum((cost for cost in costs if cost is not None), Decimal(0))
+
+
+def test_a_file_in_and_a_file_out_and_the_figures_as_json(emulator, shell, tmp_path):
+    (tmp_path / "in.csv").write_text("n,note\n" + "".join(f"{n},é\n" for n in range(9)))
+
+    out, err = shell.run(
+        "run", "in.csv", *ASKED, "--include-input", "--max-requests-per-batch", "4",
+        "-m", "claude-opus-5", "--max-tokens", "60", "--params", '{"stop_sequences": ["]"]}',
+    )  # fmt: skip
+
+    rows = read_rows(tmp_path / "out.jsonl")
+    figures = json.loads(out)
+    assert numbers(rows) == list(range(9))
+    assert {(row["note"], row["model"]) for row in rows} == {("é", "claude-opus-5")}
+    assert sizes(emulator) == [4, 4, 1]
+    assert (figures["rows"], figures["succeeded"], figures["failed"]) == (9, 9, 0)
+    assert figures["batch_ids"] == [batch["id"] for batch in emulator.batches()[::-1]]
+    assert figures["cost_usd"] == pytest.approx(float(billed(emulator)))
+    assert "9 rows of in.csv: 9 succeeded; 3 batches" in err
+    assert list((tmp_path / "spools").iterdir()) == []
+
+
+@stepped
+def test_killed_after_the_submission_and_given_again_it_collects_the_same_batches(
+    emulator, shell, tmp_path
+):
+    command = ("run", source_of(tmp_path, 6), *ASKED, "--max-requests-per-batch", "2")
+    process = shell.start(*command)
+    wait_until(lambda: retrieved(emulator), "the first command waits", limit=90)
+    made = [batch["id"] for batch in emulator.batches()]
+    os.killpg(process.pid, signal.SIGKILL)
+    assert process.wait(30) == -signal.SIGKILL
+    assert not (tmp_path / "out.jsonl").exists()
+
+    seen = retrieved(emulator)
+    again = shell.start(*command)
+    wait_until(lambda: retrieved(emulator) > seen, "the second command waits too", limit=90)
+    emulator.advance(61)
+    out, _ = shell.end(again)
+
+    assert len(made) == 3
+    assert [batch["id"] for batch in emulator.batches()] == made
+    assert json.loads(out)["batch_ids"] == made[::-1]
+    assert numbers(read_rows(tmp_path / "out.jsonl")) == list(range(6))
+
+
+@pytest.mark.anthropic_emulator(batch_seconds=0.2)
+def test_killed_between_two_batches_it_goes_on_with_the_next(emulator, shell, tmp_path):
+    """The create call of the third batch is held, before there is a batch."""
+    emulator.plan({"on": "create", "skip": 2, "hold": "before"})
+    command = ("run", source_of(tmp_path, 8), *ASKED)
+    command += ("--max-requests-per-batch", "2", "--max-requests-in-queue", "2")
+    process = shell.start(*command)
+    wait_until(lambda: emulator.faults()[0]["held"], "the third create call is held", limit=90)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait(30)
+    emulator.clear_faults()
+    made = [batch["id"] for batch in emulator.batches()]
+
+    out, _ = shell.run(*command)
+
+    assert len(made) == 2
+    assert sizes(emulator) == [2, 2, 2, 2]
+    assert json.loads(out)["batch_ids"][:2] == made[::-1]
+    assert numbers(read_rows(tmp_path / "out.jsonl")) == list(range(8))
+
+
+@stepped
+def test_interrupted_it_says_that_the_batches_go_on(emulator, shell, tmp_path):
+    process = shell.start("run", source_of(tmp_path, 2), *ASKED)
+    wait_until(lambda: retrieved(emulator), "the command waits", limit=90)
+
+    process.send_signal(signal.SIGINT)
+    _, err = shell.end(process, code=130)
+
+    assert "the same command collects them" in err
+    assert [batch["status"] for batch in emulator.batches()] == ["in_progress"]
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (("--max-cost-usd", "0.0001"), "may cost up to US$"),
+        (("--prompt", "{other}"), "in.jsonl, line 1: column 'other' is missing"),
+        (("--params", "[1]"), "--params: expected a JSON object"),
+        (("-o", "there.jsonl"), "'there.jsonl' exists"),
+    ],
+    ids=["budget", "bad rows", "params", "exists"],
+)
+def test_what_cannot_be_run_is_one_line_and_exit_code_1(emulator, shell, tmp_path, options, why):
+    (tmp_path / "there.jsonl").touch()
+    asked = dict(zip(ASKED[::2], ASKED[1::2], strict=True))
+    names = {"--prompt": "-p"}
+    asked |= {names.get(options[0], options[0]): options[1]}
+
+    out, err = shell.run(
+        "run", source_of(tmp_path, 3), *(word for pair in asked.items() for word in pair), code=1
+    )
+
+    assert why in err
+    assert "Traceback" not in err
+    assert out == ""
+    assert emulator.batches() == []
+
+
+def test_more_failed_rows_than_allowed_are_exit_code_1_and_the_output_is_there(
+    emulator, shell, tmp_path
+):
+    emulator.plan(
+        {"on": "rows", "custom_id": "task-1-*", "outcome": "errored", "error": "not_found_error"}
+    )
+
+    _, err = shell.run("run", source_of(tmp_path, 4), *ASKED, "--failure-threshold", "0.2", code=1)
+
+    assert "1 of 4 rows failed, more than the 20.0% allowed" in err
+    assert "Traceback" not in err
+    assert [row["succeeded"] for row in read_rows(tmp_path / "out.jsonl")] == [
+        True, False, True, True,
+    ]  # fmt: skip
+
+
+def test_an_estimate_contains_what_is_charged(emulator, shell, tmp_path):
+    source = source_of(tmp_path, 30)
+
+    out, err = shell.run("estimate", source, "-p", PROMPT, "--max-requests-per-batch", "20")
+    assert emulator.batches() == []
+    shell.run("run", source, *ASKED, "--max-requests-per-batch", "20")
+
+    found = json.loads(out)
+    assert (found["rows"], found["requests"], found["batches"]) == (30, 30, 2)
+    assert found["batches"] == len(emulator.batches())
+    assert found["least_usd"] <= billed(emulator) <= found["most_usd"]
+    tokens = sum(usage["input_tokens"] for usage in emulator.spend().values())
+    assert tokens <= found["most_input_tokens"]
+    assert found["input_tokens"] == pytest.approx(tokens, rel=0.1)
+    assert "30 requests in 2 batches" in err
+
+
+def test_without_a_prefect_server_it_brings_its_own(emulator, shell, tmp_path):
+    del shell.env["PREFECT_API_URL"]
+    shell.env["PREFECT_HOME"] = str(tmp_path / "home")
+
+    shell.run("run", source_of(tmp_path, 3), *ASKED)
+
+    assert numbers(read_rows(tmp_path / "out.jsonl")) == list(range(3))
+    assert sizes(emulator) == [3]
