@@ -73,12 +73,13 @@ def test_the_batches_of_a_suspended_run_are_cancelled(cancelling, slow, flow, ma
 def test_the_batch_of_a_run_that_keeps_it_goes_on(cancelling, slow, matrix):
     before = len(slow.batches())
     deployment = cancelling.deploy("packaged.py:batch_agent_tasks", flow_name="batch-agent-tasks")
-    kept = cancelling.start(deployment, tasks=["Keep."], on_cancel="keep", poll_interval=10)
+    # Neither wakes while it is looked at: a slow machine would cancel a process instead.
+    kept = cancelling.start(deployment, tasks=["Keep."], on_cancel="keep", poll_interval=600)
     at_rest(cancelling, kept)
     cancelling.cancel(kept)
     cancelling.wait_for_state(kept, "Cancelled")
     # The next cancellation is carried out after this one.
-    other = cancelling.start(deployment, tasks=["Cancel."], poll_interval=10)
+    other = cancelling.start(deployment, tasks=["Cancel."], poll_interval=600)
     at_rest(cancelling, other)
     cancelling.cancel(other)
 
