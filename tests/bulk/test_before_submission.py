@@ -128,6 +128,6 @@ async def test_nothing_is_kept_of_a_source_that_cannot_be_sent(source, tmp_path,
     with pytest.raises(BadRowsError):
         await run_file(tmp_path / "bad.jsonl", tmp_path / "out.jsonl")
 
-    left = [path for path in spools.rglob("*") if path.is_file() and path.name != "artifact"]
-    assert left == []
+    left = {path.name for path in spools.rglob("*") if path.is_file()}
+    assert left <= {"artifact", ".at-work"}
     assert len(read_rows(source)) == 5
