@@ -30,3 +30,19 @@ async def two_files(source: str, folder: str) -> list[int]:
     )
     note("done", succeeded=[summary.succeeded for summary in summaries])
     return [summary.succeeded for summary in summaries]
+
+
+@flow
+async def killed_file(source: str, destination: str, requests_per_batch: int) -> int:
+    """One batch after the other, in one process where each ends at once."""
+    note("start")
+    summary = await batch_file(
+        source,
+        destination,
+        PROMPT,
+        include_input=True,
+        poll_interval=POLL_INTERVAL,
+        max_requests_per_batch=requests_per_batch,
+        max_requests_in_queue=requests_per_batch,
+    )
+    return len(summary.batch_ids)

@@ -7,9 +7,14 @@ import os
 import signal
 import subprocess
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.support.processes import processes_of_run, processes_with, wait_until
+
+_STEP = 0.003
+"""For how many seconds a run goes on between two looks at it."""
 
 
 def kill(*processes: int, with_signal: signal.Signals = signal.SIGKILL) -> None:
@@ -39,6 +44,32 @@ def kill_run(run_id: str) -> int:
     return len(stopped)
 
 
+def kill_amid(run_id: str, reached: Callable[[], bool], what: str, *, limit: float = 90.0) -> None:
+    """Let a run go on for milliseconds at a time until this is so, and SIGKILL it there.
+
+    What passes quickly, such as a file being written, is not missed: it is looked for while the
+    run stands still.
+    """
+    processes, ends = executing(run_id), time.monotonic() + limit
+    while True:
+        _stop(processes)
+        if reached():
+            kill(*processes)
+            return
+        if time.monotonic() > ends or not processes:
+            kill(*processes)
+            raise AssertionError(f"Not within {limit:g} s, or run {run_id} has ended: {what}")
+        kill(*processes, with_signal=signal.SIGCONT)
+        time.sleep(_STEP)
+        processes = {number for number in processes if Path(f"/proc/{number}").exists()}
+
+
+def _stop(processes: set[int]) -> None:
+    """Have processes stand still, and return when they do."""
+    kill(*processes, with_signal=signal.SIGSTOP)
+    wait_until(lambda: all(map(_stands, processes)), f"{processes} stand still", limit=30)
+
+
 def kill_worker(worker: subprocess.Popen[bytes], run_id: str) -> None:
     """SIGKILL a worker with its children, among them the processes of a run."""
     with contextlib.suppress(ProcessLookupError):
@@ -53,6 +84,14 @@ def processes_running(command: tuple[str, ...], *marks: str) -> list[int]:
     See `processes_with` for the marks.
     """
     return [number for number in processes_with(*marks) if _runs(number, *command)]
+
+
+def _stands(process: int) -> bool:
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return True
+    return state in "TZ"
 
 
 def _runs(process: int, *words: str) -> bool:
