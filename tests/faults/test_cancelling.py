@@ -8,6 +8,7 @@ import pytest
 
 from meshflow_prefect.emulator import Emulator
 from tests.faults.matrix import Row
+from tests.support.files import PROMPT, counting, write_rows
 from tests.support.pools import deploy_cancel_batches, own_worker
 from tests.support.processes import processes_of_run, wait_until
 from tests.support.stack import Stack
@@ -68,6 +69,33 @@ def test_the_batches_of_a_suspended_run_are_cancelled(cancelling, slow, flow, ma
     )
     made = len(slow.batches()) - before
     matrix(cancelled(f"while it is suspended ({flow})", made))
+
+
+def test_the_batches_of_a_suspended_file_job_are_cancelled_and_no_further_one_is_sent(
+    cancelling, slow, tmp_path, matrix
+):
+    before = len(slow.batches())
+    source = write_rows(tmp_path / "in.jsonl", counting(8))
+    deployment = cancelling.deploy("packaged.py:batch_file", flow_name="batch-file")
+    run_id = cancelling.start(
+        deployment,
+        source=source,
+        destination=str(tmp_path / "out.jsonl"),
+        prompt=PROMPT,
+        poll_interval=10,
+        max_requests_per_batch=2,
+        max_requests_in_queue=4,
+    )
+    at_rest(cancelling, run_id)
+    assert statuses(slow, before) == ["in_progress"] * 2
+
+    cancelling.cancel(run_id)
+
+    cancelling.wait_for_state(run_id, "Cancelled")
+    wait_until(lambda: set(statuses(slow, before)) <= {"canceling", "ended"}, "both are cancelled")
+    assert len(statuses(slow, before)) == 2
+    assert not (tmp_path / "out.jsonl").exists()
+    matrix(cancelled("while it is suspended (bulk: two chunks of four wait)", 2))
 
 
 def test_the_batch_of_a_run_that_keeps_it_goes_on(cancelling, slow, matrix):

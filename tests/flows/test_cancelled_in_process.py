@@ -11,6 +11,7 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelling
 
 from meshflow_prefect import RunCancelledError, batch_agent_tasks
+from tests.support.files import counting, run_file, sizes, write_rows
 from tests.support.jobs import SOON, named, stepped
 from tests.support.processes import wait_until
 
@@ -36,3 +37,27 @@ async def test_its_batch_is_cancelled_unless_it_is_to_be_kept(emulator, on_cance
         await asyncio.gather(waits(), cancel())
 
     assert [batch["status"] for batch in emulator.batches()] == [left]
+
+
+@stepped
+async def test_the_batches_of_a_file_job_that_wait_are_cancelled(emulator, tmp_path, monkeypatch):
+    monkeypatch.setenv("MESHFLOW_SPOOL", str(tmp_path / "spools"))
+    source = write_rows(tmp_path / "in.jsonl", counting(8))
+    ids: list[str] = []
+
+    @flow
+    async def waits() -> None:
+        ids.append(str(flow_run.id))
+        limits = {"max_requests_per_batch": 2, "max_requests_in_queue": 4}
+        await run_file(source, tmp_path / "out.jsonl", **limits)
+
+    async def cancel() -> None:
+        await asyncio.to_thread(wait_until, lambda: len(sizes(emulator)) == 2, "two are made")
+        async with get_client() as prefect:
+            await prefect.set_flow_run_state(UUID(ids[0]), Cancelling(), force=True)
+
+    with pytest.raises(RunCancelledError, match="was cancelled"):
+        await asyncio.gather(waits(), cancel())
+
+    assert [batch["status"] for batch in emulator.batches()] == ["canceling"] * 2
+    assert not (tmp_path / "out.jsonl").exists()
