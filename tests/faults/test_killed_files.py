@@ -16,6 +16,7 @@ import pytest
 
 from meshflow_prefect.emulator import Emulator
 from tests.faults.matrix import Row
+from tests.faults.outcome import position_of
 from tests.support.bystander import Bystander
 from tests.support.files import counting, run_file, sizes, write_rows
 from tests.support.killing import kill_amid, kill_run
@@ -220,12 +221,31 @@ def test_two_executions_of_one_file_job_on_one_spool_send_no_chunk_twice(
     matrix(row(emulator, fault, f"Completed; {SAME}"))
 
 
-def pending(stack: Stack, job: dict[str, object]) -> str:
+def test_tasks_in_several_batches_are_sent_once_when_the_third_is_killed(scene, matrix):
+    emulator = scene.emulator
+    emulator.reset()
+    scene.run_id = pending(scene.stack, {"count": 8, "per_batch": 2}, "killed.py:killed")
+    emulator.plan({"on": "create", "skip": 2, "hold": "after"})
+    with execution(scene):
+        wait_until(scene.is_held, "the third create call is accepted")
+        kill_run(scene.run_id)
+    emulator.clear_faults()
+    with execution(scene) as last:
+        wait_until(lambda: last.poll() is not None, "the last execution has left")
+
+    (noted,) = scene.notes(scene.run_id, "rows")
+    assert [position_of(row) for row in noted["rows"]] == list(range(8))
+    assert sizes(emulator) == [2] * 4
+    fault = "8 tasks in 4 batches: the run is killed in the create call of the third"
+    matrix(Row("kills", fault, "Completed", created=4, paid=4, lost=8 - len(noted["rows"])))
+
+
+def pending(stack: Stack, parameters: dict[str, object], flow: str = "files.py:killed_file") -> str:
     """A run that no worker takes."""
     pool, stack.pool = stack.pool, "nobody"
     try:
         stack.create_pool()
-        return stack.start(stack.deploy("files.py:killed_file", name="nobody"), **job)
+        return stack.start(stack.deploy(flow, name="nobody"), **parameters)
     finally:
         stack.pool = pool
 
