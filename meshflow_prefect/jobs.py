@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Self
@@ -15,11 +15,11 @@ from prefect.utilities.annotations import quote
 
 from meshflow_prefect.attempts import merge, worth_another_try
 from meshflow_prefect.caching import first_of_each_prefix, with_cached_system
-from meshflow_prefect.chunking import HeldChunk, make_chunks, task_ids
+from meshflow_prefect.chunking import Chunk, HeldChunk, make_chunks, task_ids
 from meshflow_prefect.errors import SubmissionUnknownError
 from meshflow_prefect.ledgers import entry_of_batch, entry_of_part
 from meshflow_prefect.models import BatchRequest, BatchResult
-from meshflow_prefect.queueing import Queue
+from meshflow_prefect.queueing import P, Queue
 from meshflow_prefect.reporting import counted
 from meshflow_prefect.results import in_order_of_ids
 from meshflow_prefect.tasks import collect_results, poll_batch, poll_batches, submit_chunk
@@ -79,7 +79,7 @@ class Job:
             requests = [terms.output.ask(request) for request in requests]
         if terms.cache_system:
             requests = with_cached_system(requests)
-        first = first_of_each_prefix(requests) if terms.warm_cache else []
+        first = set(first_of_each_prefix(requests) if terms.warm_cache else ())
         order = sorted(range(len(requests)), key=lambda position: position not in first)
         requests = [requests[position] for position in order]
         chunks = make_chunks(requests, limits=terms.limits, apart=len(first))
@@ -93,16 +93,7 @@ class Job:
             Piece(number, chunk, f"chunk-{number + 1}" if number else "attempt-1")
             for number, chunk in enumerate(self._chunks)
         ]
-        # What fills the cache ends before the others begin.
-        first = 1 if self._terms.warm_cache else 0
-        for some in (pieces[:first], pieces[first:]):
-            await Queue(
-                some,
-                most_requests=self._terms.max_requests_in_queue,
-                submit=self._submit,
-                ended=lambda batch_ids: wait(batch_ids, self._terms),
-                collect=self._collect,
-            ).work_off()
+        await work_off(pieces, self._terms, submit=self._submit, collect=self._collect)
         results = [result for results in self._results for result in results]
         back = sorted(range(len(results)), key=self._order.__getitem__)
         return [results[position] for position in back]
@@ -116,16 +107,7 @@ class Job:
 
     async def _submit(self, piece: Piece) -> str:
         job_digest = digest_of(self._chunks) if len(self._chunks) > 1 else ""
-        named = submit_chunk.with_options(
-            task_run_name=f"submit {counted(piece.requests, 'request')}"
-        )
-        batch_id = piece.batch_id or await named(
-            # Prefect would visit each request of it, in search of results of other tasks.
-            quote(piece.chunk),
-            part=piece.part,
-            job_digest=job_digest,
-            **self._terms.of_submission,
-        )
+        batch_id = piece.batch_id or await submit(piece.chunk, piece.part, job_digest, self._terms)
         self.batch_ids.append(batch_id)
         return batch_id
 
@@ -212,6 +194,39 @@ def named_after(chunks: Sequence[HeldChunk], job_key: str) -> list[HeldChunk]:
     count = sum(chunk.requests for chunk in chunks)
     ids = iter(ids_of_job(digest_of(chunks), count, job_key))
     return [chunk.renamed(list(islice(ids, chunk.requests))) for chunk in chunks]
+
+
+async def work_off(
+    pieces: Sequence[P | None],
+    terms: Terms,
+    *,
+    submit: Callable[[P], Awaitable[str | None]],
+    collect: Callable[[P, str], Awaitable[P | None]],
+) -> None:
+    """Bring the pieces of a job to their end; None stands for a chunk that is done already."""
+    # What fills the cache ends before the others begin.
+    first = 1 if terms.warm_cache else 0
+    for some in (pieces[:first], pieces[first:]):
+        await Queue(
+            [piece for piece in some if piece is not None],
+            most_requests=terms.max_requests_in_queue,
+            submit=submit,
+            ended=lambda batch_ids: wait(batch_ids, terms),
+            collect=collect,
+        ).work_off()
+
+
+async def submit(chunk: Chunk, part: str, job_digest: str, terms: Terms) -> str:
+    """Return the batch of one part of a job, by a task run that says how much it is."""
+    named = submit_chunk.with_options(task_run_name=f"submit {counted(chunk.requests, 'request')}")
+    batch_id: str = await named(
+        # Prefect would visit each request of it, in search of results of other tasks.
+        quote(chunk),
+        part=part,
+        job_digest=job_digest,
+        **terms.of_submission,
+    )
+    return batch_id
 
 
 async def wait(batch_ids: Sequence[str], terms: Terms) -> list[str]:

@@ -14,12 +14,9 @@ from meshflow_prefect.bulk.progress import Progress
 from meshflow_prefect.bulk.spool import SpooledChunk
 from meshflow_prefect.bulk.steps import collect_chunk
 from meshflow_prefect.bulk.workplace import Workplace
-from meshflow_prefect.jobs import wait
+from meshflow_prefect.jobs import submit, work_off
 from meshflow_prefect.ledger import Entry
 from meshflow_prefect.models import BatchResult
-from meshflow_prefect.queueing import Queue
-from meshflow_prefect.reporting import counted
-from meshflow_prefect.tasks import submit_chunk
 from meshflow_prefect.terms import Terms
 
 
@@ -69,16 +66,7 @@ class FileJob:
         self.progress.requests, self.progress.chunks = self.plan.requests, len(self.plan.chunks)
         numbers = range(len(self.plan.chunks))
         pieces = await asyncio.to_thread(lambda: [self._next(number) for number in numbers])
-        # What fills the cache ends before the others begin.
-        first = 1 if self.terms.warm_cache else 0
-        for some in (pieces[:first], pieces[first:]):
-            await Queue(
-                [piece for piece in some if piece is not None],
-                most_requests=self.terms.max_requests_in_queue,
-                submit=self._submit,
-                ended=lambda batch_ids: wait(batch_ids, self.terms),
-                collect=self._collect,
-            ).work_off()
+        await work_off(pieces, self.terms, submit=self._submit, collect=self._collect)
 
     def tallies(self) -> list[Tally]:
         """Return the sums of all batches that have been collected: first attempts come first."""
@@ -99,15 +87,7 @@ class FileJob:
             # A second attempt that is not made leaves the results of the first.
             self.unsent += piece.requests if piece.attempt == 1 else 0
             return None
-        submit = submit_chunk.with_options(
-            task_run_name=f"submit {counted(piece.requests, 'request')}"
-        )
-        batch_id: str = await submit(
-            piece.chunk,
-            part=piece.part,
-            job_digest=self.plan.digest,
-            **self.terms.of_submission,
-        )
+        batch_id = await submit(piece.chunk, piece.part, self.plan.digest, self.terms)
         self.progress.chunks_sent += piece.attempt == 1
         return batch_id
 
@@ -122,11 +102,12 @@ class FileJob:
         if piece.attempt > 1 and not is_other:
             again = await asyncio.to_thread(lambda: piece.chunk.custom_ids)
             positions = {custom_id: positions[custom_id] for custom_id in again}
-        earlier = self.place.open_results(self.plan, piece.number)[: piece.attempt - 1]
+        done = self.place.tallies(self.plan, piece.number)[: piece.attempt - 1]
+        earlier = self.place.open_results(self.plan, piece.number, attempts=len(done))
         try:
             tally = await collect_chunk(
                 batch_id,
-                # Nor does Prefect look into a partial for results of other tasks.
+                # Prefect does not look into a partial for results of other tasks.
                 partial(
                     Harvest,
                     self.place.results(self.plan, piece.number, piece.attempt),
@@ -145,7 +126,6 @@ class FileJob:
         if piece.attempt == 1:
             self.progress.batches_ended += 1
             self.progress.requests_ended += piece.requests
-        done = self.place.tallies(self.plan, piece.number)[: piece.attempt - 1]
         return await asyncio.to_thread(self._again, piece.number, [*done, tally])
 
     def _next(self, number: int) -> FilePiece | None:

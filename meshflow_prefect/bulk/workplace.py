@@ -82,11 +82,17 @@ class Workplace:
             tallies.append(tally)
         return tallies
 
-    def open_results(self, plan: Plan, number: int) -> list[Results]:
-        """Open the results of the attempts at a chunk that have been collected."""
-        attempts = range(1, len(self.tallies(plan, number)) + 1)
+    def open_results(
+        self, plan: Plan, number: int, *, attempts: int | None = None
+    ) -> list[Results]:
+        """Open the results of the first attempts at a chunk, or of all that have been collected."""
+        if attempts is None:
+            attempts = len(self.tallies(plan, number))
         requests = plan.chunks[number].requests
-        return [Results(self.results(plan, number, each), requests) for each in attempts]
+        return [
+            Results(self.results(plan, number, attempt), requests)
+            for attempt in range(1, attempts + 1)
+        ]
 
     def present(self) -> AbstractContextManager[None]:
         """Keep another execution of the run from clearing the place while the block runs."""
