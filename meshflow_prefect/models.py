@@ -182,7 +182,12 @@ class BatchResult:
 
         `usage` and `message` are not copied.
         """
-        values = {name: getattr(self, name) for name in RESULT_COLUMNS}
+        values = {
+            **vars(self),
+            "succeeded": self.succeeded,
+            "refused": self.refused,
+            "truncated": self.truncated,
+        }
         if self.parsed is not None:
             from pydantic import BaseModel
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from meshflow_prefect.errors import InvalidRequestError
 
@@ -72,10 +72,14 @@ def set_price(
     _overrides[model] = TokenPrices(**prices)
 
 
-def cost_of(model: str, usage: Mapping[str, Any], *, tier: Tier = "batch") -> Decimal | None:
-    """Return the exact price in US$ of one reply, or None where the model's price is not known."""
-    tokens = _tokens(usage)
-    searches = int((usage.get("server_tool_use") or {}).get("web_search_requests") or 0)
+def cost_of(
+    model: str, usage: Mapping[str, Any], *, tier: Tier = "batch", tokens: Tokens | None = None
+) -> Decimal | None:
+    """Return the exact price in US$ of one reply, or None where the model's price is not known.
+
+    `tokens` are those of `usage`, for a caller who has counted them already.
+    """
+    tokens = tokens or tokens_of(usage)
     if (own := _overrides.get(model)) is not None:
         cost = _cost(own, tokens) / (2 if tier == "batch" else 1)
     else:
@@ -83,10 +87,22 @@ def cost_of(model: str, usage: Mapping[str, Any], *, tier: Tier = "batch") -> De
         if steps is None:
             return None
         # The last step whose prompt length is exceeded holds for all tokens of the request.
-        cost = _cost([p for start, p in steps if tokens["input_tokens"] > start][-1], tokens)
+        prices = steps[0][1]
+        for start, above in steps[1:]:
+            if tokens.input > start:
+                prices = above
+        cost = _cost(prices, tokens)
     if usage.get("inference_geo") == "us":
         cost *= US_INFERENCE_FACTOR
-    return cost + searches * WEB_SEARCH
+    return cost + _searches(usage)
+
+
+def standard_cost_of(model: str, usage: Mapping[str, Any], cost: Decimal) -> Decimal | None:
+    """Return what a reply that cost so much in a batch would have cost outside of one, in US$."""
+    if not _batch_is_half(model):
+        return cost_of(model, usage, tier="standard")
+    # So much cheaper than to work it out, that it is worth it with a million of rows.
+    return 2 * cost - _searches(usage)
 
 
 def total_cost(results: Iterable[BatchResult]) -> Decimal | None:
@@ -104,56 +120,81 @@ def exact(cost_usd: float) -> Decimal:
     return Decimal(repr(cost_usd))
 
 
-def total_tokens(usage: Mapping[str, Any]) -> int:
-    """Return input and output tokens together, cache writes and reads included."""
-    tokens = _tokens(usage)
-    return tokens["input_tokens"] + tokens["output_tokens"]
-
-
 def without_cache(usage: Mapping[str, Any]) -> dict[str, Any]:
     """Return a usage object as it would be if the same prompt had not been cached."""
     return {
         **usage,
-        "input_tokens": _tokens(usage)["input_tokens"],
+        "input_tokens": tokens_of(usage).input,
         "cache_creation": None,
         "cache_creation_input_tokens": 0,
         "cache_read_input_tokens": 0,
     }
 
 
-def _tokens(usage: Mapping[str, Any]) -> dict[str, int]:
-    """Return token counts in the price library's words: there, input is the total of all kinds."""
-    uncached, output, written, read = (
-        int(usage.get(name) or 0)
-        for name in (
-            "input_tokens",
-            "output_tokens",
-            "cache_creation_input_tokens",
-            "cache_read_input_tokens",
-        )
+class Tokens(NamedTuple):
+    """Counts of tokens, in the price library's words: input is the total of all kinds of it."""
+
+    input: int
+    output: int
+    cache_write: int
+    cache_write_1h: int
+    cache_read: int
+
+    @property
+    def total(self) -> int:
+        """Input and output together."""
+        return self.input + self.output
+
+
+def tokens_of(usage: Mapping[str, Any]) -> Tokens:
+    """Return the token counts of a usage object."""
+    # Every row passes here twice: spelled out, this takes a third of the time of a loop.
+    get = usage.get
+    written = int(get("cache_creation_input_tokens") or 0)
+    read = int(get("cache_read_input_tokens") or 0)
+    hour = 0
+    if by_duration := get("cache_creation"):
+        hour = int(by_duration.get("ephemeral_1h_input_tokens") or 0)
+        written = max(written, hour + int(by_duration.get("ephemeral_5m_input_tokens") or 0))
+    return Tokens(
+        int(get("input_tokens") or 0) + written + read,
+        int(get("output_tokens") or 0),
+        written,
+        hour,
+        read,
     )
-    by_duration = usage.get("cache_creation") or {}
-    hour = int(by_duration.get("ephemeral_1h_input_tokens") or 0)
-    written = max(written, hour + int(by_duration.get("ephemeral_5m_input_tokens") or 0))
-    return {
-        "input_tokens": uncached + written + read,
-        "output_tokens": output,
-        "cache_write_tokens": written,
-        "cache_write_1h_tokens": hour,
-        "cache_read_tokens": read,
-    }
 
 
-def _cost(prices: TokenPrices, tokens: Mapping[str, int]) -> Decimal:
-    written, hour = tokens["cache_write_tokens"], tokens["cache_write_1h_tokens"]
-    read = tokens["cache_read_tokens"]
-    return (
-        (tokens["input_tokens"] - written - read) * prices.input
-        + tokens["output_tokens"] * prices.output
-        + (written - hour) * prices.cache_write_5m
-        + hour * prices.cache_write_1h
-        + read * prices.cache_read
-    ) / 1_000_000
+def _searches(usage: Mapping[str, Any]) -> Decimal | int:
+    tools = usage.get("server_tool_use")
+    return int(tools.get("web_search_requests") or 0) * WEB_SEARCH if tools else 0
+
+
+def _cost(prices: TokenPrices, tokens: Tokens) -> Decimal:
+    total, output, written, hour, read = tokens
+    cost = total * prices.input + output * prices.output
+    if written or read:
+        cost += (
+            (written - hour) * prices.cache_write_5m
+            + hour * prices.cache_write_1h
+            + read * prices.cache_read
+            - (written + read) * prices.input
+        )
+    return cost / 1_000_000
+
+
+def _batch_is_half(model: str) -> bool:
+    """Whether tokens cost half of the standard price in a batch, of whichever kind they are."""
+    return model in _overrides or _library_halves(model)
+
+
+@lru_cache(maxsize=256)
+def _library_halves(model: str) -> bool:
+    batch, standard = _library_prices(model, "batch"), _library_prices(model, "standard")
+    if batch is None or standard is None:
+        return False
+    doubled = [(start, {k: 2 * price for k, price in vars(p).items()}) for start, p in batch]
+    return doubled == [(start, vars(prices)) for start, prices in standard]
 
 
 @lru_cache(maxsize=256)

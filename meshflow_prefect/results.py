@@ -10,7 +10,7 @@ import orjson
 
 from meshflow_prefect.errors import MeshflowError
 from meshflow_prefect.models import RESULTS_KEPT, BatchResult
-from meshflow_prefect.pricing import cost_of, total_tokens
+from meshflow_prefect.pricing import cost_of, tokens_of
 
 _NUMBERS = re.compile(r"([0-9]+)")
 
@@ -120,14 +120,15 @@ def _absent(custom_id: str, error_type: str, error: str) -> BatchResult:
 def _succeeded(custom_id: str, message: Mapping[str, Any]) -> BatchResult:
     usage = message.get("usage") or {}
     model = message.get("model")
-    cost = cost_of(model, usage) if model else None
+    tokens = tokens_of(usage)
+    cost = cost_of(model, usage, tokens=tokens) if model else None
     return BatchResult(
         custom_id,
         "succeeded",
         output="".join(
             block.get("text", "") for block in message["content"] if block.get("type") == "text"
         ),
-        tokens=total_tokens(usage),
+        tokens=tokens.total,
         cost_usd=None if cost is None else float(cost),
         stop_reason=message.get("stop_reason"),
         model=model,

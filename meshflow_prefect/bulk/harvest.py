@@ -23,7 +23,7 @@ import orjson
 from meshflow_prefect.attempts import after, worth_another_try
 from meshflow_prefect.caching import cache_saving
 from meshflow_prefect.models import BatchResult, ResultStatus
-from meshflow_prefect.pricing import cost_of, exact
+from meshflow_prefect.pricing import exact, standard_cost_of
 from meshflow_prefect.whole_files import whole_file
 
 _STATUSES: tuple[ResultStatus, ...] = get_args(ResultStatus)
@@ -67,8 +67,9 @@ class Tally:
         if result.cost_usd is None:
             self.unknown_cost += 1
         elif result.model is not None and usage:
-            self.cost += exact(result.cost_usd)
-            self.standard_cost += cost_of(result.model, usage, tier="standard") or 0
+            cost = exact(result.cost_usd)
+            self.cost += cost
+            self.standard_cost += standard_cost_of(result.model, usage, cost) or 0
             if result.tokens - output > int(usage.get("input_tokens") or 0):
                 saving = cache_saving([result])
                 self.cache_read_tokens += saving.read_tokens
@@ -131,10 +132,11 @@ class Harvest:
             if self._read is not None:
                 result = self._read(result)
             self.tally.count(result)
-            if worth_another_try(result):
+            if not result.succeeded and worth_another_try(result):
                 self.tally.again.append(position)
-            old = latest(self._earlier, position)
-            line = rest_of(result if old is None else after(old.result(position), result))
+            if self._earlier and (old := latest(self._earlier, position)):
+                result = after(old.result(position), result)
+            line = rest_of(result)
             self._file.write(line)
             self._offsets[position], self._lengths[position] = self._end, len(line)
             self._statuses[position] = _STATUSES.index(result.status)

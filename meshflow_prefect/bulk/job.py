@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import partial
 
+from meshflow_prefect.bulk.chunk_files import SpooledChunk
 from meshflow_prefect.bulk.harvest import Harvest, Tally
 from meshflow_prefect.bulk.plan import Plan
 from meshflow_prefect.bulk.progress import Progress
-from meshflow_prefect.bulk.spool import SpooledChunk
 from meshflow_prefect.bulk.steps import collect_chunk
 from meshflow_prefect.bulk.workplace import Workplace
 from meshflow_prefect.jobs import submit, work_off

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -28,6 +28,23 @@ class ChunkPlan:
     ids_digest: str
 
 
+class Marks(NamedTuple):
+    """What makes the tokens of a request dearer than others of its model."""
+
+    cached: bool
+    """Whether it marks something for the prompt cache."""
+    in_us: bool
+    """Whether it is to be processed in the US."""
+
+    @classmethod
+    def of(cls, params: bytes) -> Marks:
+        """Return those of a request's serialised parameters.
+
+        Where a prompt only speaks of these things the estimate is a little high, never low.
+        """
+        return cls(b"cache_control" in params, b"inference_geo" in params)
+
+
 @dataclass
 class ModelShare:
     """What one model is asked for."""
@@ -44,15 +61,14 @@ class ModelShare:
     in_us: bool = False
     """Whether some are to be processed in the US, which costs more."""
 
-    def add(self, item: bytes, max_tokens: int) -> None:
-        """Count one more request, as it stands in the body."""
+    def add(self, size: int, max_tokens: int, *, marks: Marks) -> None:
+        """Count one more request, which takes so many bytes in the body."""
         self.requests += 1
-        self.size += len(item)
+        self.size += size
         self.max_tokens += max_tokens
-        self.longest = max(self.longest, len(item))
-        # Where a prompt only speaks of these the estimate is a little high, never low.
-        self.cached += len(item) if b"cache_control" in item else 0
-        self.in_us = self.in_us or b"inference_geo" in item
+        self.longest = max(self.longest, size)
+        self.cached += size if marks.cached else 0
+        self.in_us = self.in_us or marks.in_us
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import orjson
 
+from meshflow_prefect.bulk.plan import Marks
 from meshflow_prefect.caching import WORTH_CACHING, with_cached_system
 from meshflow_prefect.errors import InvalidRequestError
 from meshflow_prefect.models import CUSTOM_ID_PATTERN, DEFAULT_MODEL, BatchRequest
@@ -26,8 +27,7 @@ _READY_MADE = {"custom_id", "params"}
 Render: TypeAlias = Callable[[Mapping[str, Any]], bytes]
 
 
-@dataclass(frozen=True)
-class Made:
+class Made(NamedTuple):
     """The request of one row."""
 
     row_id: str | None
@@ -38,6 +38,7 @@ class Made:
     """The request's parameters, as JSON."""
     model: str
     max_tokens: int
+    marks: Marks
 
 
 @dataclass(kw_only=True)
@@ -67,6 +68,8 @@ class Recipe:
 
     _system: Template = field(init=False, repr=False)
     _from_prompt: Render | None = field(init=False, repr=False)
+    _marks: Marks = field(init=False, repr=False, default=Marks(cached=False, in_us=False))
+    """Of every request that is made from the prompt."""
 
     def __post_init__(self) -> None:
         """Check what is the same for every row."""
@@ -95,10 +98,11 @@ class Recipe:
             return self._ready_made(values)
         row_id = self._row_id(values)
         if self._from_prompt is not None:
-            return Made(row_id, None, self._from_prompt(values), self.model, self.max_tokens)
+            params = self._from_prompt(values)
+            return Made(row_id, None, params, self.model, self.max_tokens, self._marks)
         request = self._own_request(values)
         params = _dumped(request.to_api_request()["params"])
-        return Made(row_id, None, params, request.model, request.max_tokens)
+        return Made(row_id, None, params, request.model, request.max_tokens, Marks.of(params))
 
     def name_of(self, values: Mapping[str, Any]) -> str | None:
         """Return what a row is called in the output, also one that is no request; None: number."""
@@ -150,7 +154,8 @@ class Recipe:
         own = {name: params[name] for name in OWN_FIELDS if name in params}
         rest = {name: value for name, value in params.items() if name not in OWN_FIELDS}
         request = _request(**own, params=rest)
-        return Made(custom_id, custom_id, _dumped(params), request.model, request.max_tokens)
+        sent = _dumped(params)
+        return Made(custom_id, custom_id, sent, request.model, request.max_tokens, Marks.of(sent))
 
     def _row_id(self, values: Mapping[str, Any]) -> str | None:
         column = self.id_column or "id"
@@ -183,6 +188,7 @@ class Recipe:
             # As many as it takes for it to be worth it: how many rows there are shows later.
             request, *_ = with_cached_system([request] * WORTH_CACHING)
         whole = _dumped(request.to_api_request()["params"])
+        self._marks = Marks.of(whole)
         head, rest = whole.split(orjson.dumps(_PROMPT))
         middle, *tail = rest.split(orjson.dumps(_SYSTEM))
 

@@ -1,6 +1,7 @@
 """Source → requests on disk, one file for each chunk, which is the body of its create call.
 
     chunk-00000.json     {"requests":[ … one request a line … ]}
+    chunk-00000.ids      the custom ids of these requests, one a line
     rows.jsonl           for each input row, in order: [chunk, position, id, input columns]
     plan.json            written last: all of it is there
 
@@ -11,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -20,20 +20,13 @@ from uuid import uuid4
 
 import orjson
 
+from meshflow_prefect.bulk.chunk_files import ChunkFile
 from meshflow_prefect.bulk.input_columns import InputColumns
 from meshflow_prefect.bulk.plan import NOT_SENT, ChunkPlan, ModelShare, Plan
 from meshflow_prefect.bulk.progress import Progress
 from meshflow_prefect.bulk.recipe import Made, Recipe
 from meshflow_prefect.bulk.uniqueness import Seen
-from meshflow_prefect.chunking import (
-    HEAD,
-    SEPARATOR,
-    TAIL,
-    Filling,
-    Limits,
-    ids_digest,
-    item_of,
-)
+from meshflow_prefect.chunking import Filling, Limits, item_of
 from meshflow_prefect.errors import BadRowsError, InvalidRequestError, SourceError
 from meshflow_prefect.reading.rows import place_in
 from meshflow_prefect.sources import Row, Source
@@ -117,7 +110,7 @@ class _Writer:
         self._content = hashlib.sha256()
         self._chunks: list[ChunkPlan] = []
         self._models: dict[str, ModelShare] = {}
-        self._chunk: _ChunkFile | None = None
+        self._chunk: ChunkFile | None = None
         self._count = self._duplicates = 0
         self._bad: list[str] = []
         self._bad_count = 0
@@ -128,7 +121,7 @@ class _Writer:
     def __exit__(self, *_: object) -> None:
         self._files.close()
         if self._chunk is not None:
-            self._chunk.file.close()
+            self._chunk.abandon()
         for name in ("ids.sqlite", "requests.sqlite"):
             (self._directory / name).unlink(missing_ok=True)
 
@@ -208,9 +201,11 @@ class _Writer:
         if self._chunk is None or position == 0:
             self._close_chunk()
             name = f"chunk-{len(self._chunks):05d}.json"
-            self._chunk = _ChunkFile(self._directory / name, self._how.limits)
+            self._chunk = ChunkFile(self._directory / name, self._how.limits)
         self._chunk.add(item, params, custom_id)
-        self._models.setdefault(made.model, ModelShare()).add(item, made.max_tokens)
+        if (share := self._models.get(made.model)) is None:
+            share = self._models[made.model] = ModelShare()
+        share.add(len(item), made.max_tokens, marks=made.marks)
         return chunk_number, position
 
     def _close_chunk(self) -> None:
@@ -245,79 +240,3 @@ class _Writer:
         seen = Seen(self._directory / name)
         self._files.callback(seen.close)
         return seen
-
-
-class _ChunkFile:
-    """A chunk that is being written."""
-
-    def __init__(self, path: Path, limits: Limits) -> None:
-        self.file = path.open("xb", buffering=_BUFFER)
-        self.filling = Filling(limits)
-        self._ids: list[str] = []
-        self.file.write(HEAD)
-
-    def add(self, item: bytes, params: bytes, custom_id: str) -> None:
-        self.file.write(SEPARATOR + item if self._ids else item)
-        self.filling.add(item, params)
-        self._ids.append(custom_id)
-
-    def close(self) -> ChunkPlan:
-        self.file.write(TAIL)
-        self.file.close()
-        filling = self.filling
-        return ChunkPlan(filling.requests, filling.size, filling.digest, ids_digest(self._ids))
-
-
-@dataclass(frozen=True)
-class SpooledChunk:
-    """A chunk in its file; see `chunking.Chunk`."""
-
-    path: Path
-    requests: int
-    size: int
-    digest: str
-    ids_digest: str
-
-    @property
-    def custom_ids(self) -> tuple[str, ...]:
-        """The ids of the requests, in their order; read from the file."""
-        start = len(item_of("", b"")) - len(b'","params":}')
-        return tuple(line[start : line.index(b'"', start)].decode() for line in self.items())
-
-    def body(self) -> Iterator[bytes]:
-        """Yield the body of the create call in blocks; see `chunking.Chunk`."""
-        left = self.size - len(TAIL)
-        with self.path.open("rb", buffering=0) as file:
-            while left and (block := file.read(min(_BUFFER, left))):
-                left -= len(block)
-                yield block
-        yield TAIL
-
-    def items(self) -> Iterator[bytes]:
-        """Yield each request, in order, as it stands in the body."""
-        with self.path.open("rb") as file:
-            file.seek(len(HEAD))
-            for _ in range(self.requests):
-                yield file.readline().removesuffix(SEPARATOR).rstrip(b"\n")
-
-    def some(self, positions: list[int], path: Path) -> SpooledChunk:
-        """Write the requests at these positions into a chunk of their own."""
-        wanted = set(positions)
-        part = path.with_name(f".{path.name}.{uuid4().hex}.part")
-        try:
-            chunk = _ChunkFile(part, Limits())
-            for position, item in enumerate(self.items()):
-                if position in wanted:
-                    row = orjson.loads(item)
-                    params = item[len(item_of(row["custom_id"], b"")) - 1 : -1]
-                    chunk.add(item, params, row["custom_id"])
-            plan = chunk.close()
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
-        return spooled(path, plan)
-
-
-def spooled(path: Path, plan: ChunkPlan) -> SpooledChunk:
-    """Return the chunk that a plan tells of."""
-    return SpooledChunk(path, plan.requests, plan.size, plan.digest, plan.ids_digest)

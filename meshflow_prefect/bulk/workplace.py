@@ -15,10 +15,10 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from meshflow_prefect.bulk.chunk_files import SpooledChunk, spooled
 from meshflow_prefect.bulk.harvest import Results, Tally, tally_of
 from meshflow_prefect.bulk.plan import Plan
 from meshflow_prefect.bulk.presence import is_anybody_in, present
-from meshflow_prefect.bulk.spool import SpooledChunk, spooled
 from meshflow_prefect.models import RESULTS_KEPT
 
 _NAME = re.compile(r"job-[0-9a-f]{24}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 Kind: TypeAlias = Literal["jsonl", "csv", "parquet"]
 
@@ -30,8 +30,7 @@ class SourceFile:
     """Changes when the file does: its ETag, the time of its modification, or whatever there is."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One row of the input, or why it cannot be read."""
 
     number: int

@@ -12,10 +12,11 @@ import orjson
 import pytest
 
 from meshflow_prefect import InvalidRequestError
+from meshflow_prefect.bulk.chunk_files import SpooledChunk, spooled
 from meshflow_prefect.bulk.plan import NOT_SENT, Plan
 from meshflow_prefect.bulk.progress import Progress
 from meshflow_prefect.bulk.recipe import Recipe
-from meshflow_prefect.bulk.spool import SpooledChunk, Spooling, spooled
+from meshflow_prefect.bulk.spool import Spooling
 from meshflow_prefect.bulk.workplace import Workplace
 from meshflow_prefect.chunking import Limits, make_chunk
 from meshflow_prefect.errors import BadRowsError, SourceError
