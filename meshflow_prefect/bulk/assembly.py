@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -34,6 +35,27 @@ _UNSENT = rest_of(
         attempts=0,
     )
 )
+
+
+_KINDS = 20
+"""How many different failures are kept in words; the rows hold all."""
+
+
+@dataclass
+class Endings:
+    """How the rows of the output have ended."""
+
+    statuses: Counter[ResultStatus] = field(default_factory=Counter)
+    failures: Counter[str] = field(default_factory=Counter)
+    """What went wrong, in words, and with how many rows: the first kinds that were met."""
+
+    def count(self, status: ResultStatus, rest: bytes) -> None:
+        """Add one row, by its status and its JSON (see `Results.rest`)."""
+        self.statuses[status] += 1
+        if status != "succeeded":
+            error = orjson.loads(b"{" + rest)["error"]
+            if len(self.failures) < _KINDS or error in self.failures:
+                self.failures[error] += 1
 
 
 class ChunkResults:
@@ -74,11 +96,9 @@ class ChunkResults:
             results.close()
 
 
-def assemble(
-    rows: Path, results: ChunkResults, sink: Sink, progress: Progress
-) -> Counter[ResultStatus]:
-    """Write the output, and return how many rows ended how."""
-    statuses: Counter[ResultStatus] = Counter()
+def assemble(rows: Path, results: ChunkResults, sink: Sink, progress: Progress) -> Endings:
+    """Write the output, and return how its rows have ended."""
+    endings = Endings()
     with rows.open("rb") as lines:
         for line in lines:
             chunk, position, row_id, *columns = orjson.loads(line)
@@ -87,13 +107,13 @@ def assemble(
                 status, rest = "errored", _bad_row(position)
             else:
                 status, rest = results.find(chunk, position)
+            endings.count(status, rest)
             if columns and columns[0]:
                 # Behind the result's own columns.
                 rest = rest[:-1] + b"," + orjson.dumps(columns[0])[1:]
             sink.write(b'{"custom_id":%b,%b' % (orjson.dumps(row_id), rest))
-            statuses[status] += 1
             progress.rows_written += 1
-    return statuses
+    return endings
 
 
 def _bad_row(why: str) -> bytes:

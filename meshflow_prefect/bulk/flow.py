@@ -20,7 +20,7 @@ from meshflow_prefect.bulk.progress import Progress
 from meshflow_prefect.bulk.recipe import Recipe
 from meshflow_prefect.bulk.spool import OnBadRow, Spooling
 from meshflow_prefect.bulk.steps import read_source, write_output
-from meshflow_prefect.bulk.summary import FileSummary, summarise
+from meshflow_prefect.bulk.summary import FileSummary, log_summary, summarise
 from meshflow_prefect.bulk.workplace import Workplace
 from meshflow_prefect.chunking import MAX_BYTES, MAX_REQUESTS, id_suffix
 from meshflow_prefect.credentials import AnthropicCredentials
@@ -183,17 +183,17 @@ async def batch_file(
                 max_cost=max_cost,
             )
             await work.run()
-            statuses = await write_output(destination, plan, place, progress)
+            endings = await write_output(destination, plan, place, progress)
         tallies = work.tallies()
     summary = summarise(
         plan,
         tallies,
-        statuses,
+        endings,
         source=source,
         destination=destination,
         unsent=work.unsent,
     )
-    get_run_logger().info("%s.", summary)
+    log_summary(get_run_logger(), summary)
     await asyncio.to_thread(whole.clear)
     if terms.on_failure == "raise" and too_many(summary.failed, summary.rows, failure_threshold):
         raise _failed(summary, failure_threshold)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from decimal import Decimal
@@ -29,8 +28,6 @@ from meshflow_prefect.whole_files import whole_file
 _STATUSES: tuple[ResultStatus, ...] = get_args(ResultStatus)
 _FIELDS = [each.name for each in fields(BatchResult)]
 _BUFFER = 1 << 20
-_KINDS = 20
-"""How many kinds of failure are kept with their words; the rows hold all."""
 
 
 @dataclass
@@ -51,8 +48,6 @@ class Tally:
     """US$ that the prompt cache has saved; negative where writing cost more than reading saved."""
     unknown_cost: int = 0
     """Rows whose cost is not known."""
-    failures: Counter[str] = field(default_factory=Counter)
-    """What went wrong, in words, and how often."""
     again: list[int] = field(default_factory=list)
     """Positions of the requests that are worth another try."""
     files: str = ""
@@ -74,14 +69,9 @@ class Tally:
                 saving = cache_saving([result])
                 self.cache_read_tokens += saving.read_tokens
                 self.saved_by_cache += exact(saving.saved_usd or 0.0)
-        if result.error is not None and (
-            len(self.failures) < _KINDS or result.error in self.failures
-        ):
-            self.failures[result.error] += 1
 
     def to_json(self) -> bytes:
         """Return the tally for `from_json`."""
-        # Not `asdict`: on Python 3.11 it counts the items of a Counter instead of copying them.
         return orjson.dumps(vars(self), default=str)
 
     @classmethod
@@ -90,7 +80,6 @@ class Tally:
         values: dict[str, Any] = orjson.loads(stored)
         for name in ("cost", "standard_cost", "saved_by_cache"):
             values[name] = Decimal(values[name])
-        values["failures"] = Counter(values["failures"])
         return cls(**values)
 
 

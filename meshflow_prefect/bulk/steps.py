@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -13,14 +12,14 @@ from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
 from meshflow_prefect.activity import busy
-from meshflow_prefect.bulk.assembly import ChunkResults, assemble
+from meshflow_prefect.bulk.assembly import ChunkResults, Endings, assemble
 from meshflow_prefect.bulk.harvest import Harvest, Results, Tally
 from meshflow_prefect.bulk.plan import Plan
 from meshflow_prefect.bulk.progress import Progress
 from meshflow_prefect.bulk.spool import Spooling
 from meshflow_prefect.bulk.workplace import Workplace
 from meshflow_prefect.credentials import AnthropicCredentials
-from meshflow_prefect.models import Collected, ResultStatus
+from meshflow_prefect.models import Collected
 from meshflow_prefect.reporting import counted, reading_faults
 from meshflow_prefect.resting import resting
 from meshflow_prefect.sinks import open_sink
@@ -92,10 +91,10 @@ async def collect_chunk(
 @task(name="write-output", task_run_name="write {destination}", **_UNCACHED)
 async def write_output(
     destination: str, plan: Plan, place: Workplace, progress: Progress
-) -> Counter[ResultStatus]:
-    """Write one row for each input row, in their order, and return how many ended how."""
+) -> Endings:
+    """Write one row for each input row, in their order, and return how they have ended."""
 
-    def write() -> Counter[ResultStatus]:
+    def write() -> Endings:
         progress.rows_written = 0
         opened: Callable[[int], list[Results]] = partial(place.open_results, plan)
         with (

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from decimal import Decimal
 from typing import Any
 
+from meshflow_prefect.bulk.assembly import Endings
 from meshflow_prefect.bulk.harvest import Tally
 from meshflow_prefect.bulk.plan import Plan
 from meshflow_prefect.models import ResultStatus
+from meshflow_prefect.reporting import Logger, counted
+
+_NAMED = 5
+"""How many different failures are named in the log."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +27,9 @@ class FileSummary:
     """In the source, and in the destination."""
     statuses: Mapping[ResultStatus, int]
     """How many rows ended how."""
+    failures: Mapping[str, int]
+    """What went wrong, in words, and with how many rows, the most frequent first: as many kinds as
+    a few; the destination has the words for every row."""
     requests: int
     """That were to be sent: fewer than rows where some are bad, or the same as earlier ones."""
     bad_rows: int
@@ -76,10 +83,19 @@ class FileSummary:
         )
 
 
+def log_summary(logger: Logger, summary: FileSummary) -> None:
+    """Log the figures; warn of rows that have failed, with why."""
+    logger.info("%s.", summary)
+    for error, count in [*summary.failures.items()][:_NAMED]:
+        logger.warning("%s: %s", counted(count, "row"), error)
+    if (others := summary.failed - sum([*summary.failures.values()][:_NAMED])) > 0:
+        logger.warning("%s more failed; each says why in the output.", counted(others, "row"))
+
+
 def summarise(
     plan: Plan,
     tallies: Iterable[Tally],
-    statuses: Counter[ResultStatus],
+    endings: Endings,
     *,
     source: str,
     destination: str,
@@ -93,7 +109,8 @@ def summarise(
         source=source,
         destination=destination,
         rows=plan.rows,
-        statuses=dict(statuses),
+        statuses=dict(endings.statuses),
+        failures=dict(endings.failures.most_common()),
         requests=plan.requests,
         bad_rows=plan.bad_rows,
         duplicates=plan.duplicates,

@@ -71,6 +71,7 @@ async def test_rows_that_fail_every_time_are_in_no_more_batches_than_allowed(
     assert (row["status"], row["error_type"]) == ("errored", "overloaded_error")
     assert (row["attempts"], row["cost_usd"]) == (3, 0.0)
     assert dict(summary.statuses) == {"succeeded": 5, "errored": 1}
+    assert summary.failures == {row["error"]: 1}
     assert summary.cost_usd == pytest.approx(billed(emulator))
 
 

@@ -135,16 +135,6 @@ def test_what_is_worth_another_try_is_noted_in_order(tmp_path):
     assert harvested(tmp_path / "r", [*worth, *final], 5).again == [1, 3]
 
 
-def test_failures_are_counted_by_their_words_and_only_some_kinds_are_kept(tmp_path):
-    many = [failed(f"row-{n}", message=f"Kind {min(n, 40)}") for n in range(50)]
-
-    tally = harvested(tmp_path / "r", [*many[:3], *many[3:]], 50)
-
-    assert tally.failures["overloaded_error: Kind 0"] == 1
-    assert len(tally.failures) < 40
-    assert len(tally.to_json()) < 5_000
-
-
 def test_a_result_is_read_before_anything_else_is_made_of_it(tmp_path):
     def read(result: BatchResult) -> BatchResult:
         return replace(result, parsed={"number": 7})
@@ -196,7 +186,6 @@ def test_two_harvests_of_a_batch_at_once_leave_one_of_them_whole(tmp_path):
 @given(st.decimals(0, 10**6, places=9), st.integers(0, 10**12), st.lists(st.integers(0, 99)))
 def test_a_tally_comes_back_as_it_was(cost, tokens, again):
     tally = Tally("batch-1", False, tokens, 5, cost, 2 * cost, 3, again=again)
-    tally.failures["overloaded_error: Busy"] = 4
 
     assert Tally.from_json(tally.to_json()) == tally
     assert isinstance(Tally.from_json(tally.to_json()).cost, Decimal)
