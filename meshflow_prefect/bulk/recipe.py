@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 import orjson
 
+from meshflow_prefect.bulk.making import Made, dumped, request_of
 from meshflow_prefect.caching import WORTH_CACHING, with_cached_system
 from meshflow_prefect.errors import InvalidRequestError
 from meshflow_prefect.models import CUSTOM_ID_PATTERN, DEFAULT_MODEL, BatchRequest
@@ -18,26 +19,9 @@ from meshflow_prefect.templates import Template
 _PROMPT, _SYSTEM = "\0prompt\0", "\0system\0"
 """Stand for what a row fills in, in the serialised parameters."""
 
-_NAME = "row"
-"""What a request is called while it is checked; the error's own words name the row."""
-
 _READY_MADE = {"custom_id", "params"}
 
 Render: TypeAlias = Callable[[Mapping[str, Any]], bytes]
-
-
-@dataclass(frozen=True)
-class Made:
-    """The request of one row."""
-
-    row_id: str | None
-    """What the row is called in the output; None: its number."""
-    custom_id: str | None
-    """What the request must be called at Anthropic; None: what the job calls it."""
-    params: bytes
-    """The request's parameters, as JSON."""
-    model: str
-    max_tokens: int
 
 
 @dataclass(kw_only=True)
@@ -97,7 +81,7 @@ class Recipe:
         if self._from_prompt is not None:
             return Made(row_id, None, self._from_prompt(values), self.model, self.max_tokens)
         request = self._own_request(values)
-        params = _dumped(request.to_api_request()["params"])
+        params = dumped(request.to_api_request()["params"])
         return Made(row_id, None, params, request.model, request.max_tokens)
 
     def name_of(self, values: Mapping[str, Any]) -> str | None:
@@ -127,7 +111,7 @@ class Recipe:
 
     def _asked(self, **fields: Any) -> BatchRequest:
         """Return a request with what the recipe says of all."""
-        request = _request(**{"model": self.model, "max_tokens": self.max_tokens} | fields)
+        request = request_of(**{"model": self.model, "max_tokens": self.max_tokens} | fields)
         return request if self.output is None else self.output.ask(request)
 
     def _ready_made(self, values: Mapping[str, Any]) -> Made:
@@ -149,8 +133,8 @@ class Recipe:
                 raise InvalidRequestError(f"params.{name}: is missing")
         own = {name: params[name] for name in OWN_FIELDS if name in params}
         rest = {name: value for name, value in params.items() if name not in OWN_FIELDS}
-        request = _request(**own, params=rest)
-        return Made(custom_id, custom_id, _dumped(params), request.model, request.max_tokens)
+        request = request_of(**own, params=rest)
+        return Made(custom_id, custom_id, dumped(params), request.model, request.max_tokens)
 
     def _row_id(self, values: Mapping[str, Any]) -> str | None:
         column = self.id_column or "id"
@@ -170,7 +154,7 @@ class Recipe:
         """Return what fills a prompt into parameters that are checked and serialised once."""
         if self.prompt is None:
             any_row = self._asked(prompt="any", params=self.params)
-            _dumped(any_row.to_api_request())
+            dumped(any_row.to_api_request())
             return None
         prompt, system = Template(self.prompt), Template(self.system)
         request = self._asked(
@@ -182,7 +166,7 @@ class Recipe:
         if self.cache_system and not system.columns:
             # As many as it takes for it to be worth it: how many rows there are shows later.
             request, *_ = with_cached_system([request] * WORTH_CACHING)
-        whole = _dumped(request.to_api_request()["params"])
+        whole = dumped(request.to_api_request()["params"])
         head, rest = whole.split(orjson.dumps(_PROMPT))
         middle, *tail = rest.split(orjson.dumps(_SYSTEM))
 
@@ -190,23 +174,14 @@ class Recipe:
             text = prompt.render(values)
             if not text.strip():
                 raise InvalidRequestError("the prompt is empty")
-            params = head + _dumped(text) + middle
-            return params + _dumped(system.render(values)) + tail[0] if tail else params
+            params = head + dumped(text) + middle
+            return params + dumped(system.render(values)) + tail[0] if tail else params
 
         return render
 
 
 def _is_id(value: object) -> bool:
     return isinstance(value, str | int) and not isinstance(value, bool) and value != ""
-
-
-def _request(**fields: Any) -> BatchRequest:
-    """Check the fields of a request; the error does not name it: the caller knows which it is."""
-    try:
-        return BatchRequest(_NAME, **fields)
-    except InvalidRequestError as error:
-        said = error.message.removeprefix(f"Request {_NAME!r}: ").removesuffix(".")
-        raise InvalidRequestError(said, **error.details) from None
 
 
 def _json(values: Mapping[str, Any], column: str) -> Any:
@@ -220,10 +195,3 @@ def _json(values: Mapping[str, Any], column: str) -> Any:
         return orjson.loads(value)
     except ValueError as error:
         raise InvalidRequestError(f"column {column!r} is not JSON: {error}") from None
-
-
-def _dumped(value: Any) -> bytes:
-    try:
-        return orjson.dumps(value)
-    except TypeError as error:
-        raise InvalidRequestError(f"cannot be written as JSON: {error}") from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from typing import Any
 
@@ -45,6 +45,11 @@ class FileSummary:
     """US$, an estimate: the average request's cost for each duplicate."""
     unsent: int = 0
     """Requests that were not sent, because `max_cost_usd` was reached."""
+    problems: tuple[str, ...] = ()
+    """What is wrong with the bad rows, each with its place: of the first 20."""
+    failures: Mapping[str, int] = field(default_factory=dict)
+    """What went wrong with requests that were sent, in words, and how often, in further attempts
+    too: the 20 most frequent."""
 
     @property
     def succeeded(self) -> int:
@@ -84,6 +89,7 @@ def summarise(
     source: str,
     destination: str,
     unsent: int,
+    problems: tuple[str, ...],
 ) -> FileSummary:
     """Add up what was spooled, what each batch brought, and how each row ended."""
     tallies = list(tallies)
@@ -106,4 +112,6 @@ def summarise(
         saved_by_cache_usd=float(sum((tally.saved_by_cache for tally in tallies), Decimal(0))),
         saved_by_deduplication_usd=float(cost / sent * plan.duplicates) if sent else 0.0,
         unsent=unsent,
+        problems=problems,
+        failures=dict(sum((tally.failures for tally in tallies), Counter[str]()).most_common(20)),
     )
