@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from meshflow_prefect.models import BatchJob, BatchRequest, BatchResult, Collected
     from meshflow_prefect.pricing import set_price, total_cost
     from meshflow_prefect.tasks import cancel_batch, collect_results, poll_batch, submit_batch
+    from meshflow_prefect.uses.bulk_documents import batch_documents
 
 __version__ = metadata.version("meshflow-prefect")
 
@@ -70,6 +71,7 @@ __all__ = [
     "SubmissionUnknownError",
     "TemplateError",
     "batch_agent_tasks",
+    "batch_documents",
     "batch_file",
     "batch_requests",
     "cancel_batch",
@@ -91,6 +93,7 @@ _ROOMS = (
     "flows",
     "bulk.summary",
     "bulk.flow",
+    "uses.bulk_documents",
 )
 """Where the names live, the rooms that are cheap to import first."""
 

@@ -2,37 +2,23 @@
 
 # No `from __future__ import annotations` here: see flows.py.
 
-import asyncio
-import hashlib
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from prefect import get_client
-from prefect.logging import get_run_logger
-from prefect.runtime import flow_run
 from pydantic import SecretStr, SkipValidation
 
-from meshflow_prefect.bulk.display import showing
-from meshflow_prefect.bulk.estimate import budget_of, check_budget, estimate
-from meshflow_prefect.bulk.job import FileJob, part_of
-from meshflow_prefect.bulk.plan import Plan
-from meshflow_prefect.bulk.progress import Progress
 from meshflow_prefect.bulk.recipe import Recipe
+from meshflow_prefect.bulk.running import check_summary, rows_to_file
 from meshflow_prefect.bulk.spool import OnBadRow, Spooling
-from meshflow_prefect.bulk.steps import read_source, write_output
-from meshflow_prefect.bulk.summary import FileSummary, log_summary, summarise
-from meshflow_prefect.bulk.workplace import Workplace
-from meshflow_prefect.chunking import MAX_BYTES, MAX_REQUESTS, id_suffix
+from meshflow_prefect.bulk.summary import FileSummary
+from meshflow_prefect.chunking import MAX_BYTES, MAX_REQUESTS
 from meshflow_prefect.credentials import AnthropicCredentials
-from meshflow_prefect.errors import BatchFailedError, ContentChangedError, InvalidRequestError
-from meshflow_prefect.failures import OnFailure, too_many
+from meshflow_prefect.failures import OnFailure
 from meshflow_prefect.flow_type import batch_flow
 from meshflow_prefect.keys import usable_credentials
-from meshflow_prefect.ledger import Entry, OnCancel
-from meshflow_prefect.ledgers import entries_of_job
+from meshflow_prefect.ledger import OnCancel
 from meshflow_prefect.models import DEFAULT_MODEL
 from meshflow_prefect.queueing import MAX_IN_QUEUE
-from meshflow_prefect.sinks import check_destination
 from meshflow_prefect.sources import Source
 from meshflow_prefect.terms import Terms
 
@@ -135,12 +121,6 @@ async def batch_file(
     """
     given = locals()
     terms = Terms.among(given, key=await usable_credentials(api_key, credentials))
-    if on_bad_row not in ("raise", "skip"):
-        raise InvalidRequestError(f"on_bad_row: expected 'raise' or 'skip', got {on_bad_row!r}.")
-    max_cost = budget_of(max_cost_usd)
-    # A key names the job wherever its output goes; two others of a run do not write the same file.
-    name = hashlib.sha256((job_key or destination).encode()).hexdigest()[:8]
-    job = f"key {job_key}:{name}" if job_key else f"{flow_run.root_flow_run_id}:{name}"
     how = Spooling(
         recipe=Recipe(
             prompt=prompt,
@@ -153,85 +133,19 @@ async def batch_file(
             cache_system=terms.cache_system,
         ),
         first_alone=terms.warm_cache,
-        suffix=id_suffix(job),
         limits=terms.limits,
         on_bad_row=on_bad_row,
         deduplicate=deduplicate,
         include_input=include_input,
     )
-    async with get_client() as prefect:
-        submitted = await entries_of_job(prefect, job_key)
-    begun = submitted.get(part_of(name, 0))
-    if begun is None:
-        await asyncio.to_thread(check_destination, destination, overwrite=overwrite)
-    whole, progress = Workplace.of(job), Progress()
-    with whole.present():
-        async with showing(progress, whole.directory):
-            plan, place = await _spooled(source, how, whole, progress)
-            _check_unchanged(plan, begun, source)
-            if max_cost_usd is not None and begun is None:
-                async with terms.key.get_client() as anthropic:
-                    check_budget(await estimate(source, plan, place, anthropic), max_cost_usd)
-            work = FileJob(
-                name=name,
-                plan=plan,
-                place=place,
-                terms=terms,
-                progress=progress,
-                submitted=submitted,
-                read=None if terms.output is None else terms.output.parse,
-                max_cost=max_cost,
-            )
-            await work.run()
-            endings = await write_output(destination, plan, place, progress)
-        tallies = work.tallies()
-    summary = summarise(
-        plan,
-        tallies,
-        endings,
+    summary = await rows_to_file(
+        lambda: Source.open(source),
+        destination,
+        how,
+        terms,
+        overwrite=overwrite,
+        max_cost_usd=max_cost_usd,
         source=source,
-        destination=destination,
-        unsent=work.unsent,
     )
-    log_summary(get_run_logger(), summary)
-    await asyncio.to_thread(whole.clear)
-    if terms.on_failure == "raise" and too_many(summary.failed, summary.rows, failure_threshold):
-        raise _failed(summary, failure_threshold)
+    check_summary(summary, terms)
     return summary
-
-
-async def _spooled(
-    source: str, how: Spooling, whole: Workplace, progress: Progress
-) -> tuple[Plan, Workplace]:
-    """Return what the spool of a source holds, and where it is; it is made unless it is there."""
-    opened = await asyncio.to_thread(Source.open, source)
-    fingerprint = await asyncio.to_thread(lambda: opened.fingerprint)
-    place = whole.of_reading(fingerprint=fingerprint, settings=how.settings)
-    plan = place.plan or await read_source(opened, how, place, progress)
-    progress.rows = progress.rows_read = plan.rows
-    progress.bad_rows = plan.bad_rows
-    return plan, place
-
-
-def _check_unchanged(plan: Plan, begun: Entry | None, source: str) -> None:
-    if begun is None or begun.work.job_digest == plan.digest:
-        return
-    raise ContentChangedError(
-        f"{source!r}, or the prompt and parameters, are not what they were at "
-        f"{begun.intended_at}, when this run began to submit them. Nothing more was submitted. "
-        "Restore them and retry the run: it goes on. To submit the changed rows, start a new run; "
-        "`meshflow-prefect submissions` names the batches of this one.",
-        source=source,
-    )
-
-
-def _failed(summary: FileSummary, threshold: float) -> BatchFailedError:
-    return BatchFailedError(
-        f"{summary.failed:,} of {summary.rows:,} rows failed, more than the {threshold:.1%} "
-        f"allowed. The output is written, all rows of it: {summary.destination}. Batches: "
-        f"{', '.join(summary.batch_ids)}.",
-        results=[],
-        batch_ids=list(summary.batch_ids),
-        failed=summary.failed,
-        total=summary.rows,
-    )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import orjson
 
+from meshflow_prefect.bulk.making import Made, dumped, request_of
 from meshflow_prefect.bulk.plan import Marks
 from meshflow_prefect.caching import WORTH_CACHING, with_cached_system
 from meshflow_prefect.errors import InvalidRequestError
@@ -19,26 +20,9 @@ from meshflow_prefect.templates import Template
 _PROMPT, _SYSTEM = "\0prompt\0", "\0system\0"
 """Stand for what a row fills in, in the serialised parameters."""
 
-_NAME = "row"
-"""What a request is called while it is checked; the error's own words name the row."""
-
 _READY_MADE = {"custom_id", "params"}
 
 Render: TypeAlias = Callable[[Mapping[str, Any]], bytes]
-
-
-class Made(NamedTuple):
-    """The request of one row."""
-
-    row_id: str | None
-    """What the row is called in the output; None: its number."""
-    custom_id: str | None
-    """What the request must be called at Anthropic; None: what the job calls it."""
-    params: bytes
-    """The request's parameters, as JSON."""
-    model: str
-    max_tokens: int
-    marks: Marks
 
 
 @dataclass(kw_only=True)
@@ -101,7 +85,7 @@ class Recipe:
             params = self._from_prompt(values)
             return Made(row_id, None, params, self.model, self.max_tokens, self._marks)
         request = self._own_request(values)
-        params = _dumped(request.to_api_request()["params"])
+        params = dumped(request.to_api_request()["params"])
         return Made(row_id, None, params, request.model, request.max_tokens, Marks.of(params))
 
     def name_of(self, values: Mapping[str, Any]) -> str | None:
@@ -131,7 +115,7 @@ class Recipe:
 
     def _asked(self, **fields: Any) -> BatchRequest:
         """Return a request with what the recipe says of all."""
-        request = _request(**{"model": self.model, "max_tokens": self.max_tokens} | fields)
+        request = request_of(**{"model": self.model, "max_tokens": self.max_tokens} | fields)
         return request if self.output is None else self.output.ask(request)
 
     def _ready_made(self, values: Mapping[str, Any]) -> Made:
@@ -153,8 +137,8 @@ class Recipe:
                 raise InvalidRequestError(f"params.{name}: is missing")
         own = {name: params[name] for name in OWN_FIELDS if name in params}
         rest = {name: value for name, value in params.items() if name not in OWN_FIELDS}
-        request = _request(**own, params=rest)
-        sent = _dumped(params)
+        request = request_of(**own, params=rest)
+        sent = dumped(params)
         return Made(custom_id, custom_id, sent, request.model, request.max_tokens, Marks.of(sent))
 
     def _row_id(self, values: Mapping[str, Any]) -> str | None:
@@ -175,7 +159,7 @@ class Recipe:
         """Return what fills a prompt into parameters that are checked and serialised once."""
         if self.prompt is None:
             any_row = self._asked(prompt="any", params=self.params)
-            _dumped(any_row.to_api_request())
+            dumped(any_row.to_api_request())
             return None
         prompt, system = Template(self.prompt), Template(self.system)
         request = self._asked(
@@ -187,7 +171,7 @@ class Recipe:
         if self.cache_system and not system.columns:
             # As many as it takes for it to be worth it: how many rows there are shows later.
             request, *_ = with_cached_system([request] * WORTH_CACHING)
-        whole = _dumped(request.to_api_request()["params"])
+        whole = dumped(request.to_api_request()["params"])
         self._marks = Marks.of(whole)
         head, rest = whole.split(orjson.dumps(_PROMPT))
         middle, *tail = rest.split(orjson.dumps(_SYSTEM))
@@ -196,23 +180,14 @@ class Recipe:
             text = prompt.render(values)
             if not text.strip():
                 raise InvalidRequestError("the prompt is empty")
-            params = head + _dumped(text) + middle
-            return params + _dumped(system.render(values)) + tail[0] if tail else params
+            params = head + dumped(text) + middle
+            return params + dumped(system.render(values)) + tail[0] if tail else params
 
         return render
 
 
 def _is_id(value: object) -> bool:
     return isinstance(value, str | int) and not isinstance(value, bool) and value != ""
-
-
-def _request(**fields: Any) -> BatchRequest:
-    """Check the fields of a request; the error does not name it: the caller knows which it is."""
-    try:
-        return BatchRequest(_NAME, **fields)
-    except InvalidRequestError as error:
-        said = error.message.removeprefix(f"Request {_NAME!r}: ").removesuffix(".")
-        raise InvalidRequestError(said, **error.details) from None
 
 
 def _json(values: Mapping[str, Any], column: str) -> Any:
@@ -226,10 +201,3 @@ def _json(values: Mapping[str, Any], column: str) -> Any:
         return orjson.loads(value)
     except ValueError as error:
         raise InvalidRequestError(f"column {column!r} is not JSON: {error}") from None
-
-
-def _dumped(value: Any) -> bytes:
-    try:
-        return orjson.dumps(value)
-    except TypeError as error:
-        raise InvalidRequestError(f"cannot be written as JSON: {error}") from None

@@ -22,14 +22,13 @@ import orjson
 
 from meshflow_prefect.bulk.chunk_files import ChunkFile
 from meshflow_prefect.bulk.input_columns import InputColumns
+from meshflow_prefect.bulk.making import AnyRecipe, Made
 from meshflow_prefect.bulk.plan import NOT_SENT, ChunkPlan, ModelShare, Plan
 from meshflow_prefect.bulk.progress import Progress
-from meshflow_prefect.bulk.recipe import Made, Recipe
 from meshflow_prefect.bulk.uniqueness import Seen
 from meshflow_prefect.chunking import Filling, Limits, item_of
 from meshflow_prefect.errors import BadRowsError, InvalidRequestError, SourceError
-from meshflow_prefect.reading.rows import place_in
-from meshflow_prefect.sources import Row, Source
+from meshflow_prefect.reading.rows import Row, RowSource, place_in
 
 OnBadRow: TypeAlias = Literal["raise", "skip"]
 
@@ -43,8 +42,8 @@ _BUFFER = 1 << 20
 class Spooling:
     """How a source is spooled."""
 
-    recipe: Recipe
-    suffix: str
+    recipe: AnyRecipe
+    suffix: str = ""
     """Ends the ids of the requests, and tells the job; see `chunking.task_ids`."""
     limits: Limits
     on_bad_row: OnBadRow = "raise"
@@ -53,6 +52,13 @@ class Spooling:
     first_alone: bool = False
     """Whether the first request has a chunk of its own."""
 
+    def __post_init__(self) -> None:
+        """Refuse what is no way to treat bad rows."""
+        if self.on_bad_row not in ("raise", "skip"):
+            raise InvalidRequestError(
+                f"on_bad_row: expected 'raise' or 'skip', got {self.on_bad_row!r}."
+            )
+
     @property
     def settings(self) -> str:
         """Hex digest of how the source is spooled; the same in every process."""
@@ -60,7 +66,7 @@ class Spooling:
         own |= {"recipe": self.recipe.settings, "limits": asdict(self.limits)}
         return hashlib.sha256(orjson.dumps(own)).hexdigest()
 
-    def write(self, source: Source, directory: Path, progress: Progress) -> Plan:
+    def write(self, source: RowSource, directory: Path, progress: Progress) -> Plan:
         """Read all of the source, and put the spool at `directory` when it is whole.
 
         Raises `BadRowsError`, with file and line, where rows are no requests, unless they are
@@ -147,10 +153,10 @@ class _Writer:
             self._refuse(why)
             entry = [NOT_SENT, why, name]
         if self._how.include_input:
-            entry.append(self._columns.renamed(row.values))
+            entry.append(self._columns.renamed(row.values if row.kept is None else row.kept))
         self._rows.write(orjson.dumps(entry) + b"\n")
 
-    def plan(self, source: Source) -> Plan:
+    def plan(self, source: RowSource) -> Plan:
         """Return what has been written, when all rows have been taken."""
         if self._bad:
             self._fail()

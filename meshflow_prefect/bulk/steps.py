@@ -20,17 +20,19 @@ from meshflow_prefect.bulk.spool import Spooling
 from meshflow_prefect.bulk.workplace import Workplace
 from meshflow_prefect.credentials import AnthropicCredentials
 from meshflow_prefect.models import Collected
+from meshflow_prefect.reading.rows import RowSource
 from meshflow_prefect.reporting import counted, reading_faults
 from meshflow_prefect.resting import resting
 from meshflow_prefect.sinks import open_sink
-from meshflow_prefect.sources import Source
 from meshflow_prefect.waiting import collect_patiently
 
 _UNCACHED: Mapping[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
 
 
 @task(name="read-source", **_UNCACHED)
-async def read_source(source: Source, how: Spooling, place: Workplace, progress: Progress) -> Plan:
+async def read_source(
+    source: RowSource, how: Spooling, place: Workplace, progress: Progress
+) -> Plan:
     """Make requests of all rows, and return what the spool holds."""
     with busy():
         plan = await asyncio.to_thread(how.write, source, place.spool, progress)

@@ -52,6 +52,8 @@ class FileSummary:
     """US$, an estimate: the average request's cost for each duplicate."""
     unsent: int = 0
     """Requests that were not sent, because `max_cost_usd` was reached."""
+    problems: tuple[str, ...] = ()
+    """What is wrong with the bad rows, each with its place: of the first 20."""
 
     @property
     def succeeded(self) -> int:
@@ -100,6 +102,7 @@ def summarise(
     source: str,
     destination: str,
     unsent: int,
+    problems: tuple[str, ...],
 ) -> FileSummary:
     """Add up what was spooled, what each batch brought, and how each row ended."""
     tallies = list(tallies)
@@ -123,4 +126,5 @@ def summarise(
         saved_by_cache_usd=float(sum((tally.saved_by_cache for tally in tallies), Decimal(0))),
         saved_by_deduplication_usd=float(cost / sent * plan.duplicates) if sent else 0.0,
         unsent=unsent,
+        problems=problems,
     )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from meshflow_prefect.documents.document import Block, Document, Kind, UnreadableDocumentError
@@ -20,7 +22,7 @@ from meshflow_prefect.documents.texts import read_html, read_text
 from meshflow_prefect.documents.word import import_docx, read_docx
 from meshflow_prefect.errors import SourceError
 from meshflow_prefect.filesystems import open_filesystem, shown
-from meshflow_prefect.reading.listing import find_files
+from meshflow_prefect.reading.listing import find_files, version_of
 
 KINDS: Mapping[str, Kind] = {
     ".txt": "text",
@@ -51,6 +53,7 @@ class _File:
     relative: str
     kind: Kind
     size: int | None
+    version: str
 
 
 class Documents:
@@ -95,12 +98,30 @@ class Documents:
         """
         filesystem, path = open_filesystem(url, storage_options, SourceError)
         files = tuple(
-            _File(info["name"], name, relative, _kind_of(relative), info.get("size"))
+            _File(
+                path=info["name"],
+                name=name,
+                relative=relative,
+                kind=_kind_of(relative),
+                size=info.get("size"),
+                version=version_of(filesystem, info),
+            )
             for info, relative, name in find_files(filesystem, path, os.fspath(url))
         )
         for kind in {file.kind for file in files} & _PACKAGES.keys():
             _PACKAGES[kind]()
         return cls(url=shown(url), filesystem=filesystem, files=files, max_pages=max_pages)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hex digest of the files' names, sizes and versions, for which nothing is read.
+
+        Another when a document came, went, was renamed or changed.
+        """
+        content = hashlib.sha256()
+        for file in self._files:
+            content.update(f"{file.relative}\0{file.size}\0{file.version}\n".encode())
+        return content.hexdigest()
 
     def __len__(self) -> int:
         return len(self._files)

@@ -124,7 +124,6 @@ def _source_file(
     # A zip file holds files, of which fsspec would read the first; Parquet compresses inside.
     if kind is None or compression == "zip" or (compression and kind == "parquet"):
         return None
-    version = next((info[key] for key in _VERSIONS if info.get(key) is not None), None)
     return SourceFile(
         path=info["name"],
         name=name,
@@ -133,8 +132,14 @@ def _source_file(
         ending=ending,
         compression=compression,
         size=info.get("size"),
-        version=str(version if version is not None else filesystem.ukey(info["name"])),
+        version=version_of(filesystem, info),
     )
+
+
+def version_of(filesystem: Any, info: Mapping[str, Any]) -> str:
+    """Return what changes when a file does, by what its filesystem says of it."""
+    version = next((info[key] for key in _VERSIONS if info.get(key) is not None), None)
+    return str(version if version is not None else filesystem.ukey(info["name"]))
 
 
 def _check(files: list[SourceFile | None], found: list[str], name: str) -> None:

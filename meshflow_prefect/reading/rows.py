@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
 Kind: TypeAlias = Literal["jsonl", "csv", "parquet"]
 
@@ -38,11 +38,14 @@ class Row(NamedTuple):
     file: str
     """The name of the row's file, as in `SourceFile.name`."""
     line: int
-    """The line of the file on which the row starts; for Parquet the row of the file. From 1."""
+    """The line of the file on which the row starts; for Parquet the row of the file. From 1; 0: the
+    row is the whole file."""
     values: Mapping[str, Any]
-    """Columns by name, as JSON values; empty when there is a problem."""
+    """Columns by name, as JSON values; where there is a problem, no more than the row's name."""
     problem: str = ""
     """Why the row cannot be read; empty when it can."""
+    kept: Mapping[str, Any] | None = None
+    """What the output has of the row, when it has the input's columns; None: its values."""
 
     @property
     def place(self) -> str:
@@ -50,7 +53,28 @@ class Row(NamedTuple):
         return place_in(self.file, self.line)
 
 
+class RowSource(Protocol):
+    """Rows that can be read again and again, such as those of a `Source`."""
+
+    @property
+    def url(self) -> str:
+        """Where they come from, as it may be shown."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Another when they may have changed; nothing is read for it."""
+
+    @property
+    def columns(self) -> tuple[str, ...] | None:
+        """Their columns, where these are known before they are read."""
+
+    def rows(self) -> Iterator[Row]:
+        """Yield them, in order."""
+
+
 def place_in(file: str, line: int) -> str:
     """Return where a line is: `reviews.jsonl, line 12`; of Parquet files it is a row."""
+    if not line:
+        return file
     unit = "row" if file.lower().endswith((".parquet", ".pq")) else "line"
     return f"{file}, {unit} {line}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import random
 
 import docx
 import pypdf
@@ -37,6 +38,13 @@ def word(*paragraphs: str, table: list[list[str]] | None = None) -> bytes:
                 cell.text = text
         document.add_paragraph("The end.")
     return _written(document.save)
+
+
+def noise(side: int, seed: int, kind: str = "PNG") -> bytes:
+    """Return an image of colours by chance, so that it takes its room."""
+    pixels = random.Random(seed).randbytes(3 * side * side)
+    picture = Image.frombytes("RGB", (side, side), pixels)
+    return _written(lambda file: picture.save(file, kind))
 
 
 def _written(write: object) -> bytes:

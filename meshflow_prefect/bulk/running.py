@@ -1,0 +1,134 @@
+"""From rows to a file, whatever the rows are: read, submit, wait, collect, write."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable
+from dataclasses import replace
+
+from prefect import get_client
+from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
+
+from meshflow_prefect.bulk.display import showing
+from meshflow_prefect.bulk.estimate import budget_of, check_budget, estimate
+from meshflow_prefect.bulk.job import FileJob, part_of
+from meshflow_prefect.bulk.plan import Plan
+from meshflow_prefect.bulk.problems import first_problems
+from meshflow_prefect.bulk.progress import Progress
+from meshflow_prefect.bulk.spool import Spooling
+from meshflow_prefect.bulk.steps import read_source, write_output
+from meshflow_prefect.bulk.summary import FileSummary, log_summary, summarise
+from meshflow_prefect.bulk.workplace import Workplace
+from meshflow_prefect.chunking import id_suffix
+from meshflow_prefect.errors import BatchFailedError, ContentChangedError
+from meshflow_prefect.failures import too_many
+from meshflow_prefect.ledger import Entry
+from meshflow_prefect.ledgers import entries_of_job
+from meshflow_prefect.reading.rows import RowSource
+from meshflow_prefect.sinks import check_destination
+from meshflow_prefect.terms import Terms
+
+
+async def rows_to_file(
+    open_source: Callable[[], RowSource],
+    destination: str,
+    how: Spooling,
+    terms: Terms,
+    *,
+    overwrite: bool,
+    max_cost_usd: float | None,
+    source: str,
+) -> FileSummary:
+    """Run every row as one request, write one row for each, and return the figures.
+
+    What `batch_file` promises. `open_source` is called in a thread; `source` is what it opens, in
+    the words of the user.
+    """
+    max_cost = budget_of(max_cost_usd)
+    # A key names the job wherever its output goes; two others of a run do not write the same file.
+    name = hashlib.sha256((terms.job_key or destination).encode()).hexdigest()[:8]
+    job = f"key {terms.job_key}:{name}" if terms.job_key else f"{flow_run.root_flow_run_id}:{name}"
+    how = replace(how, suffix=id_suffix(job))
+    async with get_client() as prefect:
+        submitted = await entries_of_job(prefect, terms.job_key)
+    begun = submitted.get(part_of(name, 0))
+    if begun is None:
+        await asyncio.to_thread(check_destination, destination, overwrite=overwrite)
+    whole, progress = Workplace.of(job), Progress()
+    with whole.present():
+        async with showing(progress, whole.directory):
+            opened = await asyncio.to_thread(open_source)
+            plan, place = await _spooled(opened, how, whole, progress)
+            _check_unchanged(plan, begun, source)
+            if max_cost_usd is not None and begun is None:
+                async with terms.key.get_client() as anthropic:
+                    check_budget(await estimate(source, plan, place, anthropic), max_cost_usd)
+            work = FileJob(
+                name=name,
+                plan=plan,
+                place=place,
+                terms=terms,
+                progress=progress,
+                submitted=submitted,
+                read=None if terms.output is None else terms.output.parse,
+                max_cost=max_cost,
+            )
+            await work.run()
+            endings = await write_output(destination, plan, place, progress)
+        summary = summarise(
+            plan,
+            work.tallies(),
+            endings,
+            source=source,
+            destination=destination,
+            unsent=work.unsent,
+            problems=await asyncio.to_thread(first_problems, plan, place.rows),
+        )
+    log_summary(get_run_logger(), summary)
+    await asyncio.to_thread(whole.clear)
+    return summary
+
+
+def check_summary(summary: FileSummary, terms: Terms) -> None:
+    """Raise `BatchFailedError` where more rows have failed than the terms allow."""
+    threshold = terms.failure_threshold
+    if terms.on_failure == "raise" and too_many(summary.failed, summary.rows, threshold):
+        raise _failed(summary, threshold)
+
+
+async def _spooled(
+    source: RowSource, how: Spooling, whole: Workplace, progress: Progress
+) -> tuple[Plan, Workplace]:
+    """Return what the spool of a source holds, and where it is; it is made unless it is there."""
+    fingerprint = await asyncio.to_thread(lambda: source.fingerprint)
+    place = whole.of_reading(fingerprint=fingerprint, settings=how.settings)
+    plan = place.plan or await read_source(source, how, place, progress)
+    progress.rows = progress.rows_read = plan.rows
+    progress.bad_rows = plan.bad_rows
+    return plan, place
+
+
+def _check_unchanged(plan: Plan, begun: Entry | None, source: str) -> None:
+    if begun is None or begun.work.job_digest == plan.digest:
+        return
+    raise ContentChangedError(
+        f"{source!r}, or the prompt and parameters, are not what they were at "
+        f"{begun.intended_at}, when this run began to submit them. Nothing more was submitted. "
+        "Restore them and retry the run: it goes on. To submit the changed rows, start a new run; "
+        "`meshflow-prefect submissions` names the batches of this one.",
+        source=source,
+    )
+
+
+def _failed(summary: FileSummary, threshold: float) -> BatchFailedError:
+    return BatchFailedError(
+        f"{summary.failed:,} of {summary.rows:,} rows failed, more than the {threshold:.1%} "
+        f"allowed. The output is written, all rows of it: {summary.destination}. Batches: "
+        f"{', '.join(summary.batch_ids)}.",
+        results=[],
+        batch_ids=list(summary.batch_ids),
+        failed=summary.failed,
+        total=summary.rows,
+    )
