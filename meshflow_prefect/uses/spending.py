@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 from meshflow_prefect.models import BatchResult
-from meshflow_prefect.pricing import exact, total_cost, total_tokens
+from meshflow_prefect.pricing import exact, tokens_of, total_cost
 from meshflow_prefect.uses.markdown import money
 
 
@@ -31,7 +31,7 @@ class Spending:
         cost = total_cost(results)
         return cls(
             requests=len(results),
-            input_tokens=sum(map(total_tokens, usages)) - output,
+            input_tokens=sum(tokens_of(usage).input for usage in usages),
             output_tokens=output,
             cost_usd=None if cost is None else float(cost),
         )

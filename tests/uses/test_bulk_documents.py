@@ -246,7 +246,7 @@ async def test_what_has_changed_since_the_submission_is_an_error_and_nothing_mor
 async def test_a_later_run_with_the_same_key_collects_and_makes_no_batch(
     emulator, tmp_path, request
 ):
-    source, key = mixed(tmp_path / "in"), request.node.name
+    source, key = mixed(tmp_path / "in"), f"documents of {request.node.name}"
     first = await run_documents(source, tmp_path / "one.jsonl", job_key=key)
     second = await run_documents(source, tmp_path / "two.jsonl", job_key=key)
 
