@@ -47,12 +47,13 @@ class Endings:
 
     statuses: Counter[ResultStatus] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
-    """What went wrong, in words, and with how many rows: the first kinds that were met."""
+    """What went wrong, in words, and with how many rows: the first kinds that were met. Without
+    rows that were no requests, each of which has words of its own."""
 
-    def count(self, status: ResultStatus, rest: bytes) -> None:
+    def count(self, status: ResultStatus, rest: bytes, *, was_request: bool = True) -> None:
         """Add one row, by its status and its JSON (see `Results.rest`)."""
         self.statuses[status] += 1
-        if status != "succeeded":
+        if status != "succeeded" and was_request:
             error = orjson.loads(b"{" + rest)["error"]
             if len(self.failures) < _KINDS or error in self.failures:
                 self.failures[error] += 1
@@ -107,7 +108,7 @@ def assemble(rows: Path, results: ChunkResults, sink: Sink, progress: Progress) 
                 status, rest = "errored", _bad_row(position)
             else:
                 status, rest = results.find(chunk, position)
-            endings.count(status, rest)
+            endings.count(status, rest, was_request=chunk != NOT_SENT)
             if columns and columns[0]:
                 # Behind the result's own columns.
                 rest = rest[:-1] + b"," + orjson.dumps(columns[0])[1:]

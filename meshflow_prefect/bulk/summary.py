@@ -14,7 +14,7 @@ from meshflow_prefect.models import ResultStatus
 from meshflow_prefect.reporting import Logger, counted
 
 _NAMED = 5
-"""How many different failures are named in the log."""
+"""How many failures, and how many bad rows, are named in the log."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +28,8 @@ class FileSummary:
     statuses: Mapping[ResultStatus, int]
     """How many rows ended how."""
     failures: Mapping[str, int]
-    """What went wrong, in words, and with how many rows, the most frequent first: as many kinds as
-    a few; the destination has the words for every row."""
+    """What went wrong with requests, in words, and with how many rows, the most frequent first: of
+    the first 20 kinds. The destination has the words for every row."""
     requests: int
     """That were to be sent: fewer than rows where some are bad, or the same as earlier ones."""
     bad_rows: int
@@ -53,7 +53,7 @@ class FileSummary:
     unsent: int = 0
     """Requests that were not sent, because `max_cost_usd` was reached."""
     problems: tuple[str, ...] = ()
-    """What is wrong with the bad rows, each with its place: of the first 20."""
+    """What is wrong with the first 20 bad rows, each with its place."""
 
     @property
     def succeeded(self) -> int:
@@ -86,11 +86,13 @@ class FileSummary:
 
 
 def log_summary(logger: Logger, summary: FileSummary) -> None:
-    """Log the figures; warn of rows that have failed, with why."""
+    """Log the figures; warn of rows that were no requests, or have failed, with why."""
     logger.info("%s.", summary)
-    for error, count in [*summary.failures.items()][:_NAMED]:
-        logger.warning("%s: %s", counted(count, "row"), error)
-    if (others := summary.failed - sum([*summary.failures.values()][:_NAMED])) > 0:
+    reasons = [*((1, problem) for problem in summary.problems[:_NAMED])]
+    reasons += [(count, words) for words, count in [*summary.failures.items()][:_NAMED]]
+    for count, words in reasons:
+        logger.warning("%s: %s", counted(count, "row"), words)
+    if (others := summary.failed - sum(count for count, _ in reasons)) > 0:
         logger.warning("%s more failed; each says why in the output.", counted(others, "row"))
 
 

@@ -33,7 +33,7 @@ def page_of(summary: FileSummary) -> str:
     if summary.failures:
         lines += ["", "## Failed", ""]
         kinds = [(_shown(words), f"{count:,}") for words, count in summary.failures.items()]
-        lines += table(("reason", "times, in all attempts"), kinds, right=1)
+        lines += table(("reason", "documents"), kinds, right=1)
     return "\n".join(lines)
 
 
