@@ -60,6 +60,8 @@ class FileJob:
     """What is made of each result; see `Harvest`."""
     unsent: int = field(default=0, init=False)
     """Requests that were not sent, because the job had cost enough."""
+    spent: Decimal = field(default=Decimal(0), init=False)
+    """US$ that the batches which have been collected have cost."""
 
     async def run(self) -> None:
         """Return when the results of all chunks are on disk."""
@@ -74,11 +76,6 @@ class FileJob:
         return [tally for chunk in chunks for tally in chunk[:1]] + [
             tally for chunk in chunks for tally in chunk[1:]
         ]
-
-    @property
-    def spent(self) -> Decimal:
-        """US$ that the batches which have been collected have cost."""
-        return sum((tally.cost for tally in self.tallies()), Decimal(0))
 
     async def _submit(self, piece: FilePiece) -> str | None:
         if piece.known is not None and piece.known.batch_id:
@@ -122,11 +119,15 @@ class FileJob:
         finally:
             for results in earlier:
                 results.close()
-        self.progress.cost_usd += tally.cost
+        self._spend(tally)
         if piece.attempt == 1:
             self.progress.batches_ended += 1
             self.progress.requests_ended += piece.requests
         return await asyncio.to_thread(self._again, piece.number, [*done, tally])
+
+    def _spend(self, *tallies: Tally) -> None:
+        self.spent += sum((tally.cost for tally in tallies), Decimal(0))
+        self.progress.cost_usd = self.spent
 
     def _next(self, number: int) -> FilePiece | None:
         """Return what of a chunk is to be done next, by what is on disk; None when all is."""
@@ -139,7 +140,7 @@ class FileJob:
         self.progress.chunks_sent += 1
         self.progress.batches_ended += 1
         self.progress.requests_ended += self.plan.chunks[number].requests
-        self.progress.cost_usd += sum((tally.cost for tally in tallies), Decimal(0))
+        self._spend(*tallies)
         return self._again(number, tallies)
 
     def _again(self, number: int, tallies: Sequence[Tally]) -> FilePiece | None:

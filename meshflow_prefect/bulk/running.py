@@ -24,6 +24,7 @@ from meshflow_prefect.bulk.workplace import Workplace
 from meshflow_prefect.chunking import id_suffix
 from meshflow_prefect.errors import BatchFailedError, ContentChangedError
 from meshflow_prefect.failures import too_many
+from meshflow_prefect.filesystems import shown
 from meshflow_prefect.ledger import Entry
 from meshflow_prefect.ledgers import entries_of_job
 from meshflow_prefect.reading.rows import RowSource
@@ -47,6 +48,7 @@ async def rows_to_file(
     the words of the user.
     """
     max_cost = budget_of(max_cost_usd)
+    source = shown(source)
     # A key names the job wherever its output goes; two others of a run do not write the same file.
     name = hashlib.sha256((terms.job_key or destination).encode()).hexdigest()[:8]
     job = f"key {terms.job_key}:{name}" if terms.job_key else f"{flow_run.root_flow_run_id}:{name}"
@@ -82,7 +84,7 @@ async def rows_to_file(
             work.tallies(),
             endings,
             source=source,
-            destination=destination,
+            destination=shown(destination),
             unsent=work.unsent,
             problems=await asyncio.to_thread(first_problems, plan, place.rows),
         )

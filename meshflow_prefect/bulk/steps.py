@@ -90,7 +90,7 @@ async def collect_chunk(
     return tally
 
 
-@task(name="write-output", task_run_name="write {destination}", **_UNCACHED)
+@task(name="write-output", task_run_name="write output", **_UNCACHED)
 async def write_output(
     destination: str, plan: Plan, place: Workplace, progress: Progress
 ) -> Endings:

@@ -22,6 +22,7 @@ class FileSummary:
     """The figures of one file job."""
 
     source: str
+    """As it was given, without a password; the destination too."""
     destination: str
     rows: int
     """In the source, and in the destination."""

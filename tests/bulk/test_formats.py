@@ -6,6 +6,7 @@ import gzip
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
+from uuid import uuid4
 
 import fsspec
 import orjson
@@ -197,3 +198,15 @@ async def test_the_same_job_makes_the_same_bytes_whatever_its_chunks(tmp_path):
         outputs.append([{**row, "message": None} for row in read_rows(out)])
 
     assert outputs[0] == outputs[1]
+
+
+async def test_a_password_in_a_url_is_in_no_log_and_no_summary(emulator, caplog):
+    place = f"memory://me:hunter2@{uuid4().hex}"
+    with fsspec.open(f"{place}/in.jsonl", "wb") as file:
+        file.write(b'{"n": 0}\n')
+
+    summary = await run_file(f"{place}/in.jsonl", f"{place}/out.jsonl")
+
+    assert summary.source.startswith("memory://me:***@")
+    assert summary.destination.startswith("memory://me:***@")
+    assert "hunter2" not in f"{summary} {summary.to_dict()} {caplog.text}"
