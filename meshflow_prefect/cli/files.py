@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import sys
 import tempfile
 from pathlib import Path
 from typing import Annotated, Any
 
-import orjson
 from cyclopts import Parameter
 
 from meshflow_prefect.bulk.recipe import Recipe
 from meshflow_prefect.bulk.spool import OnBadRow, Spooling
 from meshflow_prefect.chunking import MAX_BYTES, MAX_REQUESTS, Limits, id_suffix
-from meshflow_prefect.cli.app import app, done, fail, print_json
+from meshflow_prefect.cli.app import app, done, print_json
+from meshflow_prefect.cli.jobs import digest_of, object_of, run_file_job, whole_path
 from meshflow_prefect.cli.prefect_console import prepare_prefect
 from meshflow_prefect.models import DEFAULT_MODEL
 from meshflow_prefect.queueing import MAX_IN_QUEUE
 from meshflow_prefect.sources import Source
-
-_INTERRUPTED = 130
 
 
 @app.command
@@ -106,25 +103,17 @@ def run(
     from meshflow_prefect.bulk.flow import batch_file
 
     options = {name: given[name] for name in given if name not in ("output", "source", "params")}
-    options["params"] = _object(params)
     if failure_threshold is None:
         options["failure_threshold"] = 0.0
     else:
         options["on_failure"] = "raise"
 
     async def work() -> Any:
+        options["params"] = object_of("--params", params)
         options["job_key"] = job_key or await asyncio.to_thread(_job_key, source, output, options)
         return await batch_file(source, output, **options)
 
-    try:
-        summary = done(work())
-    except KeyboardInterrupt:
-        print("Stopped. Batches go on; the same command collects them.", file=sys.stderr)
-        raise SystemExit(_INTERRUPTED) from None
-    print(summary, file=sys.stderr)
-    print_json(summary.to_dict())
-    if summary.unsent:
-        fail(f"{summary.unsent:,} requests were not sent: max_cost_usd was reached.")
+    run_file_job(work())
 
 
 @app.command
@@ -184,7 +173,7 @@ def estimate(
                 system=system,
                 model=model,
                 max_tokens=max_tokens,
-                params=_object(params),
+                params=object_of("--params", params),
                 id_column=id_column,
             ),
             suffix=id_suffix(""),
@@ -208,10 +197,8 @@ def estimate(
 def _job_key(source: str, output: str, options: dict[str, Any]) -> str:
     """Return a key that is the same when the command is given again, and its source is the same."""
     asked = {name: value for name, value in options.items() if name in _CONTENT}
-    place = output if "://" in output else str(Path(output).resolve())
-    fingerprint = Source.open(source).fingerprint
-    said = orjson.dumps([source, place, fingerprint, asked], option=orjson.OPT_SORT_KEYS)
-    return f"meshflow-prefect run {hashlib.sha256(said).hexdigest()[:24]}"
+    said = [source, whole_path(output), Source.open(source).fingerprint, asked]
+    return f"meshflow-prefect run {digest_of(said)}"
 
 
 _CONTENT = frozenset(
@@ -229,13 +216,3 @@ _CONTENT = frozenset(
     }
 )
 """The options that decide what is submitted."""
-
-
-def _object(params: str) -> dict[str, Any]:
-    try:
-        parsed = orjson.loads(params)
-    except ValueError as error:
-        fail(f"--params: not JSON: {error}.")
-    if not isinstance(parsed, dict):
-        fail(f"--params: expected a JSON object, got {params!r}.")
-    return parsed
