@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         BatchTooLargeError,
         BatchWaitTimeoutError,
         ContentChangedError,
+        CostGateError,
         CredentialsError,
         DestinationError,
         InvalidRequestError,
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from meshflow_prefect.pricing import set_price, total_cost
     from meshflow_prefect.tasks import cancel_batch, collect_results, poll_batch, submit_batch
     from meshflow_prefect.uses.bulk_documents import batch_documents
+    from meshflow_prefect.uses.cost_comparison import CostComparison
+    from meshflow_prefect.uses.cost_gate import compare_cost
 
 __version__ = metadata.version("meshflow-prefect")
 
@@ -56,6 +59,8 @@ __all__ = [
     "BatchWaitTimeoutError",
     "Collected",
     "ContentChangedError",
+    "CostComparison",
+    "CostGateError",
     "CredentialsError",
     "DestinationError",
     "FileSummary",
@@ -77,6 +82,7 @@ __all__ = [
     "cancel_batch",
     "cancel_batches",
     "collect_results",
+    "compare_cost",
     "poll_batch",
     "set_price",
     "submit_batch",
@@ -94,6 +100,8 @@ _ROOMS = (
     "bulk.summary",
     "bulk.flow",
     "uses.bulk_documents",
+    "uses.cost_comparison",
+    "uses.cost_gate",
 )
 """Where the names live, the rooms that are cheap to import first."""
 

@@ -52,6 +52,10 @@ class OverBudgetError(MeshflowError):
     """The job may cost more than it is allowed to; nothing was submitted."""
 
 
+class CostGateError(MeshflowError):
+    """A baseline set costs more than its baseline allows; `comparison` holds the figures."""
+
+
 class ContentChangedError(MeshflowError):
     """What a run is to send is not what it has begun to send; nothing more was submitted."""
 

@@ -5,10 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 
@@ -18,52 +15,8 @@ from meshflow_prefect.emulator import Emulator
 from meshflow_prefect.pricing import cost_of
 from tests.support.files import PROMPT, counting, numbers, read_rows, sizes, write_rows
 from tests.support.jobs import stepped
-from tests.support.processes import end_group, wait_until
-
-COMMAND = [sys.executable, "-m", "meshflow_prefect.cli"]
-RETRIEVE = "GET /v1/messages/batches/{id}"
-
-
-@dataclass
-class Shell:
-    """Starts commands; all that was started is ended."""
-
-    env: dict[str, str]
-    folder: Path
-    started: list[subprocess.Popen[bytes]] = field(default_factory=list)
-
-    def start(self, *arguments: str, **env: str) -> subprocess.Popen[bytes]:
-        """Start a command; what it prints is in files named after its number."""
-        number = len(self.started)
-        with (
-            self._file(number, "out").open("wb") as out,
-            self._file(number, "err").open("wb") as err,
-        ):
-            process = subprocess.Popen(
-                [*COMMAND, *arguments],
-                env=self.env | env,
-                cwd=self.folder,
-                stdout=out,
-                stderr=err,
-                start_new_session=True,
-            )
-        self.started.append(process)
-        return process
-
-    def end(self, process: subprocess.Popen[bytes], code: int = 0) -> tuple[str, str]:
-        """Return what a command printed, once it has ended with this code."""
-        found = process.wait(150)
-        number = self.started.index(process)
-        out, err = (self._file(number, kind).read_text() for kind in ("out", "err"))
-        assert found == code, err
-        return out, err
-
-    def run(self, *arguments: str, code: int = 0, **env: str) -> tuple[str, str]:
-        """Start a command, and wait for its end."""
-        return self.end(self.start(*arguments, **env), code)
-
-    def _file(self, number: int, kind: str) -> Path:
-        return self.folder / f"command-{number}.{kind}"
+from tests.support.processes import wait_until
+from tests.support.shell import Shell, retrieved, shell_in
 
 
 @pytest.fixture
@@ -73,13 +26,8 @@ def emulator(anthropic_emulator: Emulator) -> Emulator:
 
 @pytest.fixture
 def shell(stack, emulator, tmp_path) -> Iterator[Shell]:
-    env = {**stack.env, **emulator.environment(), "COLUMNS": "200"}
-    env |= {"MESHFLOW_SPOOL": str(tmp_path / "spools")}
-    env |= {"PREFECT_LOCAL_STORAGE_PATH": str(tmp_path / "storage")}
-    running = Shell(env, tmp_path)
-    yield running
-    for process in running.started:
-        end_group(process)
+    with shell_in(tmp_path, stack, emulator) as running:
+        yield running
 
 
 def source_of(folder: Path, count: int) -> str:
@@ -88,11 +36,6 @@ def source_of(folder: Path, count: int) -> str:
 
 
 ASKED = ("-o", "out.jsonl", "-p", PROMPT, "--poll-interval", "0.1")
-
-
-def retrieved(emulator: Emulator) -> int:
-    calls: dict[str, int] = emulator.state()["calls"]
-    return calls.get(RETRIEVE, 0)
 
 
 def billed(emulator: Emulator) -> Decimal:

@@ -1,6 +1,13 @@
 """`meshflow-prefect …`: run files, look after batches, and run the emulator, from a terminal."""
 
-from meshflow_prefect.cli import batches, emulator, files, runs  # noqa: F401  (its commands)
+from meshflow_prefect.cli import (  # noqa: F401  (its commands)
+    batches,
+    documents,
+    emulator,
+    files,
+    gate,
+    runs,
+)
 from meshflow_prefect.cli.app import app, main
 
 __all__ = ["app", "main"]

@@ -9,7 +9,7 @@ from collections.abc import Coroutine
 from typing import Any, NoReturn
 
 import orjson
-from cyclopts import App
+from cyclopts import App, CycloptsError
 
 from meshflow_prefect import __version__
 from meshflow_prefect.errors import MeshflowError
@@ -22,26 +22,33 @@ app = App(
 
 
 def main() -> None:
-    """Run the command line. Errors are one line on standard error, with exit code 1."""
+    """Run the command line. Errors are one line on standard error, with exit code 1.
+
+    A command line that means nothing ends with 2, as is the custom, and so does what is wrong with
+    a `cost-gate`, whose 1 says that the gate has failed.
+    """
     try:
-        app()
+        app(exit_on_error=False)
+    except CycloptsError:
+        # It has been told.
+        raise SystemExit(2) from None
     except BrokenPipeError:
         # Python's own flush at exit would complain of it once more.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def done(work: Coroutine[Any, Any, Any]) -> Any:
-    """Run a command's work, and end with exit code 1 where it cannot be done."""
+def done(work: Coroutine[Any, Any, Any], *, code: int = 1) -> Any:
+    """Run a command's work, and end with this exit code where it cannot be done."""
     try:
         return asyncio.run(work)
     except MeshflowError as error:
-        fail(error)
+        fail(error, code=code)
 
 
-def fail(error: Exception | str) -> NoReturn:
-    """Say what is wrong, and end with exit code 1."""
+def fail(error: Exception | str, *, code: int = 1) -> NoReturn:
+    """Say what is wrong, and end with this exit code."""
     print(error, file=sys.stderr)
-    raise SystemExit(1)
+    raise SystemExit(code)
 
 
 def print_json(value: dict[str, Any]) -> None:

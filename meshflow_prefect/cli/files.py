@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import sys
 import tempfile
 from pathlib import Path
 from typing import Annotated, Any
 
-import orjson
 from cyclopts import Parameter
 
 from meshflow_prefect.bulk.recipe import Recipe
 from meshflow_prefect.bulk.spool import OnBadRow, Spooling
 from meshflow_prefect.chunking import MAX_BYTES, MAX_REQUESTS, Limits, id_suffix
-from meshflow_prefect.cli.app import app, done, fail, print_json
+from meshflow_prefect.cli.app import app, done, print_json
+from meshflow_prefect.cli.jobs import (
+    digest_of,
+    object_of,
+    output_type_of,
+    run_file_job,
+    schema_of,
+    whole_path,
+)
 from meshflow_prefect.cli.prefect_console import prepare_prefect
 from meshflow_prefect.models import DEFAULT_MODEL
 from meshflow_prefect.queueing import MAX_IN_QUEUE
 from meshflow_prefect.sources import Source
-
-_INTERRUPTED = 130
+from meshflow_prefect.structured import OutputType
 
 
 @app.command
@@ -34,6 +39,9 @@ def run(
     model: Annotated[str, Parameter(alias="-m")] = DEFAULT_MODEL,
     max_tokens: int = 1024,
     params: str = "{}",
+    output_type: str | None = None,
+    cache_system: bool = True,
+    warm_cache: bool = False,
     id_column: str | None = None,
     include_input: bool = False,
     on_bad_row: OnBadRow = "raise",
@@ -42,6 +50,7 @@ def run(
     max_cost_usd: float | None = None,
     failure_threshold: float | None = None,
     max_attempts: int = 2,
+    timeout: float | None = None,
     poll_interval: float = 30.0,
     max_requests_in_queue: int = MAX_IN_QUEUE,
     max_requests_per_batch: int = MAX_REQUESTS,
@@ -71,6 +80,13 @@ def run(
         The most tokens that each reply may have.
     params
         Other Messages parameters, as a JSON object.
+    output_type
+        What each reply has to be: the JSON Schema in a .json file, or package.module:Name of a
+        Pydantic model.
+    cache_system
+        Send a system prompt without columns, long enough for the model, with the 1-hour cache.
+    warm_cache
+        Send the first row in a batch of its own, so that all others read the cache.
     id_column
         The column that names the rows. Left out: id, else the row's number.
     include_input
@@ -88,6 +104,8 @@ def run(
         Exit with 1 when a larger share of the rows has failed. Left out: failed rows are rows.
     max_attempts
         In how many batches a row may be sent.
+    timeout
+        Seconds that a batch may take; then the command fails, and the next one collects it.
     poll_interval
         Seconds between two checks.
     max_requests_in_queue
@@ -106,25 +124,18 @@ def run(
     from meshflow_prefect.bulk.flow import batch_file
 
     options = {name: given[name] for name in given if name not in ("output", "source", "params")}
-    options["params"] = _object(params)
     if failure_threshold is None:
         options["failure_threshold"] = 0.0
     else:
         options["on_failure"] = "raise"
 
     async def work() -> Any:
+        options["params"] = object_of("--params", params)
+        options["output_type"] = output_type_of(output_type)
         options["job_key"] = job_key or await asyncio.to_thread(_job_key, source, output, options)
         return await batch_file(source, output, **options)
 
-    try:
-        summary = done(work())
-    except KeyboardInterrupt:
-        print("Stopped. Batches go on; the same command collects them.", file=sys.stderr)
-        raise SystemExit(_INTERRUPTED) from None
-    print(summary, file=sys.stderr)
-    print_json(summary.to_dict())
-    if summary.unsent:
-        fail(f"{summary.unsent:,} requests were not sent: max_cost_usd was reached.")
+    run_file_job(work())
 
 
 @app.command
@@ -136,6 +147,8 @@ def estimate(
     model: Annotated[str, Parameter(alias="-m")] = DEFAULT_MODEL,
     max_tokens: int = 1024,
     params: str = "{}",
+    output_type: str | None = None,
+    cache_system: bool = True,
     id_column: str | None = None,
     on_bad_row: OnBadRow = "raise",
     deduplicate: bool = False,
@@ -159,6 +172,10 @@ def estimate(
         The most tokens that each reply may have: the upper end of the cost.
     params
         Other Messages parameters, as a JSON object.
+    output_type
+        What each reply has to be; its schema is part of each request.
+    cache_system
+        Whether the system prompt is sent with the prompt cache, which costs more to write.
     id_column
         The column that names the rows.
     on_bad_row
@@ -184,8 +201,10 @@ def estimate(
                 system=system,
                 model=model,
                 max_tokens=max_tokens,
-                params=_object(params),
+                params=object_of("--params", params),
                 id_column=id_column,
+                output=None if output_type is None else OutputType.of(output_type_of(output_type)),
+                cache_system=cache_system,
             ),
             suffix=id_suffix(""),
             limits=Limits(max_requests=max_requests_per_batch, max_bytes=max_bytes_per_batch),
@@ -207,35 +226,24 @@ def estimate(
 
 def _job_key(source: str, output: str, options: dict[str, Any]) -> str:
     """Return a key that is the same when the command is given again, and its source is the same."""
-    asked = {name: value for name, value in options.items() if name in _CONTENT}
-    place = output if "://" in output else str(Path(output).resolve())
-    fingerprint = Source.open(source).fingerprint
-    said = orjson.dumps([source, place, fingerprint, asked], option=orjson.OPT_SORT_KEYS)
-    return f"meshflow-prefect run {hashlib.sha256(said).hexdigest()[:24]}"
+    asked = {name: options[name] for name in _CONTENT}
+    asked["output_type"] = schema_of(options["output_type"])
+    said = [source, whole_path(output), Source.open(source).fingerprint, asked]
+    return f"meshflow-prefect run {digest_of(said)}"
 
 
-_CONTENT = frozenset(
-    {
-        "prompt",
-        "system",
-        "model",
-        "max_tokens",
-        "params",
-        "id_column",
-        "on_bad_row",
-        "deduplicate",
-        "max_requests_per_batch",
-        "max_bytes_per_batch",
-    }
+_CONTENT = (
+    "prompt",
+    "system",
+    "model",
+    "max_tokens",
+    "params",
+    "cache_system",
+    "warm_cache",
+    "id_column",
+    "on_bad_row",
+    "deduplicate",
+    "max_requests_per_batch",
+    "max_bytes_per_batch",
 )
-"""The options that decide what is submitted."""
-
-
-def _object(params: str) -> dict[str, Any]:
-    try:
-        parsed = orjson.loads(params)
-    except ValueError as error:
-        fail(f"--params: not JSON: {error}.")
-    if not isinstance(parsed, dict):
-        fail(f"--params: expected a JSON object, got {params!r}.")
-    return parsed
+"""The options that decide what is submitted, beside the output type."""

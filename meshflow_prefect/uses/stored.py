@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,23 @@ async def save(place: str, value: Any) -> None:
             else:
                 return
         await prefect.update_variable(VariableUpdate(name=name, value=value))
+
+
+async def forget(place: str) -> None:
+    """Remove what is stored at a place; where nothing is, nothing happens.
+
+    Raises `InvalidRequestError` for what is no place, `DestinationError` for a file that cannot be
+    removed.
+    """
+    if not _is_variable(place):
+        await asyncio.to_thread(_remove, place)
+        return
+    from prefect import get_client
+    from prefect.exceptions import ObjectNotFound
+
+    async with get_client() as prefect:
+        with suppress(ObjectNotFound):
+            await prefect.delete_variable_by_name(_variable(place))
 
 
 async def check_place(place: str) -> None:
@@ -137,6 +155,16 @@ def _write(place: str, value: Any) -> None:
     whole = whole_file(Path(path)) if is_local(filesystem) else whole_remote_file(filesystem, path)
     with explained(DestinationError, shown(place), "cannot be written"), whole as file:
         file.write(content)
+
+
+def _remove(place: str) -> None:
+    _check_ending(place)
+    filesystem, path = open_filesystem(place, None, DestinationError)
+    with (
+        explained(DestinationError, shown(place), "cannot be removed"),
+        suppress(FileNotFoundError),
+    ):
+        filesystem.rm_file(path)
 
 
 def _try(place: str) -> tuple[Any, str]:

@@ -11,7 +11,7 @@ import pytest
 from prefect.variables import Variable
 
 from meshflow_prefect import DestinationError, InvalidRequestError, SourceError
-from meshflow_prefect.uses.stored import check_place, fits, load, save
+from meshflow_prefect.uses.stored import check_place, fits, forget, load, save
 
 VALUE = {"score": 0.5, "cases": [{"id": "ä", "passed": True}, None]}
 
@@ -34,6 +34,13 @@ async def test_what_was_saved_is_loaded_and_saved_over(place):
     await check_place(place)
 
     assert await load(place) == VALUE
+
+
+async def test_what_is_forgotten_is_gone_and_may_be_forgotten_twice(place):
+    await save(place, VALUE)
+    await forget(place)
+    await forget(place)
+    assert await load(place) is None
 
 
 async def test_a_file_is_written_for_people_and_nothing_is_left_beside_it(tmp_path):
@@ -85,7 +92,7 @@ async def test_a_variable_that_people_made_is_read():
     ],
 )
 async def test_what_is_no_place_is_refused_before_anything_is_done(place, why):
-    for work in (load(place), save(place, 1), check_place(place)):
+    for work in (load(place), save(place, 1), check_place(place), forget(place)):
         with pytest.raises(InvalidRequestError, match=why):
             await work
 

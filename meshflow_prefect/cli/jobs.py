@@ -1,0 +1,81 @@
+"""What commands that run jobs have in common: their parameters, their keys, and their end."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, NoReturn
+
+import orjson
+
+from meshflow_prefect.cli.app import done, fail, print_json
+from meshflow_prefect.errors import InvalidRequestError
+from meshflow_prefect.structured import OutputType
+
+_INTERRUPTED = 130
+
+
+def run_file_job(work: Coroutine[Any, Any, Any]) -> None:
+    """Run a job that gives a `FileSummary`; print its figures, in words and as JSON."""
+    summary = interruptible(work)
+    print(summary, file=sys.stderr)
+    print_json(summary.to_dict())
+    if summary.unsent:
+        fail(f"{summary.unsent:,} requests were not sent: max_cost_usd was reached.")
+
+
+def interruptible(work: Coroutine[Any, Any, Any], *, code: int = 1) -> Any:
+    """Run a job that Ctrl-C leaves to be gone on with; see `done` for `code`."""
+    try:
+        return done(work, code=code)
+    except KeyboardInterrupt:
+        print("Stopped. Batches go on; the same command collects them.", file=sys.stderr)
+        raise SystemExit(_INTERRUPTED) from None
+
+
+def digest_of(said: Any) -> str:
+    """Return a digest of all that decides what a command submits, as JSON values."""
+    whole = orjson.dumps(said, option=orjson.OPT_SORT_KEYS)
+    return hashlib.sha256(whole).hexdigest()[:24]
+
+
+def whole_path(place: str) -> str:
+    """Return a path that means the same in every folder; URLs and variables do already."""
+    is_path = "://" not in place and not place.startswith("variable:")
+    return str(Path(place).resolve()) if is_path else place
+
+
+def object_of(option: str, text: str) -> dict[str, Any]:
+    """Return the JSON object that an option holds."""
+    try:
+        parsed = orjson.loads(text)
+    except ValueError as error:
+        _refuse(f"{option}: not JSON: {error}.")
+    if not isinstance(parsed, dict):
+        _refuse(f"{option}: expected a JSON object, got {text!r}.")
+    return parsed
+
+
+def output_type_of(text: str | None) -> Any:
+    """Return what `--output-type` names: an import path, or the JSON Schema in a file."""
+    if text is None:
+        return None
+    if not text.endswith(".json"):
+        # As with `python -m`, a module in this folder is found by its name.
+        sys.path.insert(0, "")
+        return text
+    try:
+        return object_of("--output-type", Path(text).read_text(encoding="utf-8"))
+    except OSError as error:
+        _refuse(f"--output-type: {text!r} cannot be read: {error.strerror}.")
+
+
+def schema_of(output_type: Any) -> Any:
+    """Return the JSON Schema of an output type, which is all of it that is sent."""
+    return None if output_type is None else OutputType.of(output_type).full_schema
+
+
+def _refuse(rule: str) -> NoReturn:
+    raise InvalidRequestError(rule)
