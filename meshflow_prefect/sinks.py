@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -163,15 +164,17 @@ class _JsonLines:
 
     def __init__(self, file: BinaryIO | gzip.GzipFile, name: str) -> None:
         self._file, self._name = file, name
-        self._block = bytearray()
+        # Its memory is used again and again: to the system, each new one costs more than a write.
+        self._block = io.BytesIO()
 
     def write(self, line: bytes) -> None:
-        self._block += line
-        self._block += b"\n"
-        if len(self._block) >= _BLOCK_BYTES:
+        self._block.write(line)
+        self._block.write(b"\n")
+        if self._block.tell() >= _BLOCK_BYTES:
             self.flush()
 
     def flush(self) -> None:
-        with explained(DestinationError, self._name, "cannot be written"):
-            self._file.write(bytes(self._block))
-        self._block.clear()
+        failing = explained(DestinationError, self._name, "cannot be written")
+        with failing, self._block.getbuffer() as whole:
+            self._file.write(whole[: self._block.tell()])
+        self._block.seek(0)
