@@ -56,7 +56,7 @@ def test_a_script_of_ci_goes_on_or_ends_by_the_exit_code_of_the_gate(emulator, s
         return subprocess.run(
             ["sh", "ci.sh"],
             cwd=tmp_path,
-            env=shell.env | {"PROMPT": prompt},
+            env=shell.env | {"PROMPT": prompt, "COLUMNS": "80"},
             capture_output=True,
             text=True,
             check=False,
@@ -72,6 +72,7 @@ def test_a_script_of_ci_goes_on_or_ends_by_the_exit_code_of_the_gate(emulator, s
     assert [check["name"] for check in figures["checks"] if not check["passed"]] == [
         "cost", "output tokens",
     ]  # fmt: skip
+    assert "│ US$ 0." in failing.stderr
     assert "TOO MUCH" in failing.stderr
     assert "Grew most" in failing.stderr
     assert "'set.jsonl' takes more than its baseline in 'baseline.json' allows" in failing.stderr
@@ -83,7 +84,8 @@ def test_a_script_of_ci_goes_on_or_ends_by_the_exit_code_of_the_gate(emulator, s
 def test_the_tolerances_are_shares_and_an_update_takes_what_there_is(shell, tmp_path):
     out, err = shell.run(*asked("--update-baseline"))
     assert json.loads(out)["updated"] is True
-    assert "Stored as the baseline in 'baseline.json'" in err
+    assert "6 cases of 'set.jsonl' by claude-haiku-4-5-20251001\n" in err
+    assert "Cost gate: baseline stored\n" in err
     assert "│ at standard price │" in err
 
     shell.run(*asked("--tolerance", "400%", "--token-tolerance", "none", prompt=LONG))

@@ -6,13 +6,16 @@ import asyncio
 import os
 import sys
 from collections.abc import Coroutine
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import orjson
 from cyclopts import App, CycloptsError
 
 from meshflow_prefect import __version__
 from meshflow_prefect.errors import MeshflowError
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 app = App(
     name="meshflow-prefect",
@@ -49,6 +52,19 @@ def fail(error: Exception | str, *, code: int = 1) -> NoReturn:
     """Say what is wrong, and end with this exit code."""
     print(error, file=sys.stderr)
     raise SystemExit(code)
+
+
+def print_table(table: Table, *, to_stderr: bool = False) -> None:
+    """Print a table with whole cells: of a narrow terminal it is the lines that break.
+
+    An id that is cut cannot be copied, and the logs of CI are no wider than 80 columns.
+    """
+    from rich.console import Console
+
+    console = Console(stderr=to_stderr)
+    wide = console.options.update(width=200)
+    console.width = max(console.width, console.measure(table, options=wide).maximum)
+    console.print(table)
 
 
 def print_json(value: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import aclosing
 
-from meshflow_prefect.cli.app import app, done, print_json
+from meshflow_prefect.cli.app import app, done, print_json, print_table
 from meshflow_prefect.client import AnthropicBatchClient
 from meshflow_prefect.models import BatchJob
 
@@ -18,7 +18,6 @@ def list_batches(*, limit: int = 20) -> None:
     limit
         How many to show, at most.
     """
-    from rich.console import Console
     from rich.table import Table
 
     async def read() -> list[BatchJob]:
@@ -36,11 +35,7 @@ def list_batches(*, limit: int = 20) -> None:
             f"{job.created_at:%F %R}",
             f"{job.ended_at:%F %R}" if job.ended_at else "",
         )
-    console = Console()
-    # An id that is cut cannot be copied: let a narrow terminal break the line instead.
-    wide = console.options.update(width=200)
-    console.width = max(console.width, console.measure(table, options=wide).maximum)
-    console.print(table)
+    print_table(table)
 
 
 @app.command

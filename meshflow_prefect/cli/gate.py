@@ -10,10 +10,8 @@ from typing import Annotated, Any
 from uuid import uuid4
 
 from cyclopts import Parameter
-from rich.console import Console
-from rich.table import Table
 
-from meshflow_prefect.cli.app import app, fail, print_json
+from meshflow_prefect.cli.app import app, fail, print_json, print_table
 from meshflow_prefect.cli.jobs import (
     digest_of,
     interruptible,
@@ -188,18 +186,21 @@ def _share(option: str, text: str) -> float | None:
 
 
 def _show(found: CostComparison) -> None:
-    from meshflow_prefect.uses.cost_page import GROWN_HEAD, HEAD, figures, grown
+    from rich.table import Table
 
-    console = Console(stderr=True)
+    from meshflow_prefect.uses.cost_page import GROWN_HEAD, figures, grown, verdict
+
+    models = ", ".join(found.models)
     for title, head, rows in (
-        (f"{found.figures.cases:,} cases of {found.source}", HEAD, figures(found)),
+        (f"{found.figures.cases:,} cases of {found.source} by {models}", *figures(found)),
         ("Grew most", GROWN_HEAD, grown(found)),
     ):
         if rows:
-            table = Table(title=title)
+            print(title, file=sys.stderr)
+            table = Table()
             for number, name in enumerate(head):
-                table.add_column(name, justify="right" if 0 < number < len(HEAD) - 1 else "left")
+                table.add_column(name, justify="right" if number else "left")
             for row in rows:
                 table.add_row(*row)
-            console.print(table)
-    print(f"{found}.", file=sys.stderr)
+            print_table(table, to_stderr=True)
+    print(f"Cost gate: {verdict(found)}", file=sys.stderr)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from meshflow_prefect.uses.cost_comparison import CostComparison
 from meshflow_prefect.uses.markdown import escaped, table
 
-HEAD = ("figure", "baseline", "now", "change", "at most", "")
 GROWN_HEAD = ("case", "before", "now", "tokens before", "tokens now")
 
 
@@ -20,7 +21,7 @@ def page_of(found: CostComparison) -> str:
     ]
     if found.asked_otherwise:
         lines += ["The prompt or the parameters have changed since the baseline.", ""]
-    lines += table(HEAD, figures(found))
+    lines += table(*figures(found))
     if found.grew:
         lines += ["", "## Grew most", ""]
         lines += table(GROWN_HEAD, [[escaped(name), *rest] for name, *rest in grown(found)])
@@ -34,32 +35,28 @@ def verdict(found: CostComparison) -> str:
     return "passed" if found.passed else "FAILED"
 
 
-def figures(found: CostComparison) -> list[list[str]]:
-    """Return the rows of the table of figures, under `HEAD`."""
-    standard = _money(found.figures.standard_cost_usd)
-    before = "" if found.baseline is None else _money(found.baseline.standard_cost_usd)
-    if not found.checks:
-        now = found.figures
-        counts = {
-            "input tokens": now.input_tokens,
-            "output tokens": now.output_tokens,
-            "failures": now.failed,
-        }
-        rows = [["cost", "", _money(now.cost_usd), "", "", ""]]
-        rows += [[name, "", f"{count:,}", "", "", ""] for name, count in counts.items()]
-    else:
-        rows = [
-            [
-                check.name,
-                check.figure(check.baseline),
-                check.figure(check.current),
-                check.change_in_words,
-                "" if check.most is None else check.figure(check.most),
-                "ok" if check.passed else "TOO MUCH",
-            ]
-            for check in found.checks
+def figures(found: CostComparison) -> tuple[Sequence[str], list[list[str]]]:
+    """Return the head and the rows of a table of the figures, beside those of the baseline."""
+    now = found.figures
+    standard = ["at standard price", _money(now.standard_cost_usd)]
+    if found.baseline is None:
+        counts = (now.input_tokens, now.output_tokens, now.failed)
+        names = ("input tokens", "output tokens", "failures")
+        rows = [[name, f"{count:,}"] for name, count in zip(names, counts, strict=True)]
+        return ("figure", "now"), [["cost", _money(now.cost_usd)], standard, *rows]
+    standard = [standard[0], _money(found.baseline.standard_cost_usd), standard[1], "", "", ""]
+    first, *others = (
+        [
+            check.name,
+            check.figure(check.baseline),
+            check.figure(check.current),
+            check.change_in_words,
+            check.limit,
+            "ok" if check.passed else "TOO MUCH",
         ]
-    return [rows[0], ["at standard price", before, standard, "", "", ""], *rows[1:]]
+        for check in found.checks
+    )
+    return ("figure", "baseline", "now", "change", "at most", ""), [first, standard, *others]
 
 
 def grown(found: CostComparison) -> list[list[str]]:

@@ -80,6 +80,11 @@ def test_each_limit_holds_by_itself(now, which):
     assert compared(before, now, cost=None, tokens=None, failures=None).passed
 
 
+def test_a_limit_in_words_is_one_that_is_allowed():
+    (_, tokens, *_) = compared(run((146, 5, 0.1)), run((161, 5, 0.1))).checks
+    assert (tokens.passed, tokens.limit) == (False, "160")
+
+
 def test_failures_are_a_share_of_all_cases_beyond_those_of_the_baseline():
     cases = [(1, 1, 0.1)] * 40
     before = run(*cases, failed=1)
@@ -175,8 +180,8 @@ def test_the_page_has_a_table_of_the_figures_and_one_of_the_cases():
 def test_the_page_without_a_baseline_has_the_figures():
     page = page_of(compared(None, run((100, 50, 0.2)), updated=True))
     assert page.startswith("# Cost gate: baseline stored\n")
-    assert "| cost |  | US$ 0.200000 |  |  |  |" in page
-    assert "| output tokens |  | 50 |  |  |  |" in page
+    assert "| cost | US$ 0.200000 |" in page
+    assert "| output tokens | 50 |" in page
 
 
 @pytest.mark.parametrize("value", [-0.1, float("nan"), float("inf")])
