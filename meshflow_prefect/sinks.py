@@ -7,14 +7,13 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
-from glob import has_magic
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from meshflow_prefect.errors import DestinationError
 from meshflow_prefect.filesystems import explained, is_local, open_filesystem, shown
 from meshflow_prefect.parquet_sink import ColumnType, needs_pyarrow, parquet_sink
-from meshflow_prefect.whole_files import closing, part_name, whole_file, whole_remote_file
+from meshflow_prefect.whole_files import closing, try_to_write, whole_file, whole_remote_file
 
 _JSON_LINES = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
 _PARQUET = (".parquet", ".pq")
@@ -110,7 +109,7 @@ class _Destination:
                 raise DestinationError(f"{self.name!r} is a folder; name a file.", url=self.name)
             if not overwrite:
                 self.refuse_what_is_there()
-            self._try_to_write()
+            try_to_write(self.filesystem, self.path, self.name)
 
     def refuse_what_is_there(self) -> None:
         if self.filesystem.exists(self.path):
@@ -118,23 +117,6 @@ class _Destination:
                 f"{self.name!r} exists: remove it, name another file, or ask to overwrite it.",
                 url=self.name,
             )
-
-    def _try_to_write(self) -> None:
-        folder, _, name = self.path.rpartition("/")
-        if is_local(self.filesystem):
-            self.filesystem.makedirs(folder or "/", exist_ok=True)
-        elif has_magic(self.path):
-            # fsspec moves all files that match, not the one of this name.
-            raise DestinationError(f"{self.name!r}: name one file, not a glob.", url=self.name)
-        # Elsewhere folders are not made: for some drivers that makes a bucket out of a typo.
-        part = f"{folder}/{part_name(name)}"
-        try:
-            self.filesystem.pipe_file(part, b"")
-            self.filesystem.rm_file(part)
-        except NotImplementedError as error:
-            raise DestinationError(
-                f"{self.name!r}: nothing can be written to such a URL.", url=self.name
-            ) from error
 
     def whole_file(self) -> AbstractContextManager[BinaryIO]:
         if is_local(self.filesystem):

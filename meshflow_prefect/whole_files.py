@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from glob import has_magic
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, TypeVar
 from uuid import uuid4
+
+from meshflow_prefect.errors import DestinationError
+from meshflow_prefect.filesystems import is_local
 
 
 class _Closable(Protocol):
@@ -55,6 +59,29 @@ def whole_remote_file(filesystem: Any, path: str) -> Iterator[BinaryIO]:
     finally:
         if filesystem.exists(part):
             filesystem.rm_file(part)
+
+
+def try_to_write(filesystem: Any, path: str, name: str) -> None:
+    """Write a small file beside a place and remove it again: only that shows whether it may be.
+
+    A local folder that is missing is made. Raises `DestinationError` with `name` for a place that
+    is no file, and `OSError` where it cannot be written.
+    """
+    folder, _, own_name = path.rpartition("/")
+    if is_local(filesystem):
+        filesystem.makedirs(folder or "/", exist_ok=True)
+    elif has_magic(path):
+        # fsspec moves all files that match, not the one of this name.
+        raise DestinationError(f"{name!r}: name one file, not a glob.", url=name)
+    # Elsewhere folders are not made: for some drivers that makes a bucket out of a typo.
+    part = f"{folder}/{part_name(own_name)}"
+    try:
+        filesystem.pipe_file(part, b"")
+        filesystem.rm_file(part)
+    except NotImplementedError as error:
+        raise DestinationError(
+            f"{name!r}: nothing can be written to such a URL.", url=name
+        ) from error
 
 
 @contextmanager
