@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         BatchNotFoundError,
         BatchTooLargeError,
         BatchWaitTimeoutError,
+        BelowThresholdError,
         ContentChangedError,
         CredentialsError,
         DestinationError,
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from meshflow_prefect.models import BatchJob, BatchRequest, BatchResult, Collected
     from meshflow_prefect.pricing import set_price, total_cost
     from meshflow_prefect.tasks import cancel_batch, collect_results, poll_batch, submit_batch
+    from meshflow_prefect.uses.eval_report import EvalReport
+    from meshflow_prefect.uses.evaluation import evaluate
 
 __version__ = metadata.version("meshflow-prefect")
 
@@ -53,10 +56,12 @@ __all__ = [
     "BatchResult",
     "BatchTooLargeError",
     "BatchWaitTimeoutError",
+    "BelowThresholdError",
     "Collected",
     "ContentChangedError",
     "CredentialsError",
     "DestinationError",
+    "EvalReport",
     "FileSummary",
     "InvalidRequestError",
     "JobKeyError",
@@ -75,6 +80,7 @@ __all__ = [
     "cancel_batch",
     "cancel_batches",
     "collect_results",
+    "evaluate",
     "poll_batch",
     "set_price",
     "submit_batch",
@@ -91,6 +97,8 @@ _ROOMS = (
     "flows",
     "bulk.summary",
     "bulk.flow",
+    "uses.eval_report",
+    "uses.evaluation",
 )
 """Where the names live, the rooms that are cheap to import first."""
 

@@ -1,0 +1,66 @@
+"""The replies of an eval → a grade for each, by a grader or by a judge's batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from meshflow_prefect.flows import batch_requests
+from meshflow_prefect.grading import Grade, Grader, grade, not_graded
+from meshflow_prefect.judging import Verdict, grade_of
+from meshflow_prefect.models import BatchResult
+from meshflow_prefect.uses.cases import Case
+from meshflow_prefect.uses.job_options import JobOptions, of_second_job
+from meshflow_prefect.uses.judges import Judge
+from meshflow_prefect.uses.variants import Variant
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answered:
+    """A case, and what became of its request."""
+
+    custom_id: str
+    case: Case
+    reply: BatchResult
+
+
+async def graded(
+    answers: Sequence[Answered],
+    by: Judge | Grader,
+    *,
+    asked: Variant,
+    pass_mark: int,
+    job: JobOptions,
+) -> tuple[list[Grade], list[BatchResult]]:
+    """Return a grade for each case, in their order, and the judge's replies, if there is one.
+
+    Without a reply there is nothing to grade; such a grade has a `problem`, as that of a judge
+    whose reply is no verdict, at every attempt.
+    """
+    with_reply = [each for each in answers if each.reply.succeeded]
+    verdicts: list[BatchResult] = []
+    if isinstance(by, Judge):
+        verdicts = await _judged(with_reply, by, asked, job)
+        grades = [grade_of(verdict, pass_mark=pass_mark) for verdict in verdicts]
+    else:
+        grades = [grade(each.reply, by, each.case.values["expected"]) for each in with_reply]
+    found = dict(zip((each.custom_id for each in with_reply), grades, strict=True))
+    return [found.get(each.custom_id) or _without_reply(each.reply) for each in answers], verdicts
+
+
+async def _judged(
+    answers: Sequence[Answered], judge: Judge, asked: Variant, job: JobOptions
+) -> list[BatchResult]:
+    if not answers:
+        return []
+    requests = [
+        judge.request(each.custom_id, each.case, asked.question(each.case.values), each.reply)
+        for each in answers
+    ]
+    verdicts = await batch_requests(requests, output_type=Verdict, **of_second_job(job, "judge"))
+    # A result storage that keeps JSON gives back the values of a verdict: have it read anew.
+    return [replace(verdict, parsed=None) for verdict in verdicts]
+
+
+def _without_reply(reply: BatchResult) -> Grade:
+    return not_graded(f"no reply: {reply.error or reply.status}")
