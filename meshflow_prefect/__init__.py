@@ -38,12 +38,16 @@ if TYPE_CHECKING:
     from meshflow_prefect.models import BatchJob, BatchRequest, BatchResult, Collected
     from meshflow_prefect.pricing import set_price, total_cost
     from meshflow_prefect.tasks import cancel_batch, collect_results, poll_batch, submit_batch
+    from meshflow_prefect.uses.ab_report import ABReport
+    from meshflow_prefect.uses.ab_test import compare_prompts
     from meshflow_prefect.uses.eval_report import EvalReport
     from meshflow_prefect.uses.evaluation import evaluate
+    from meshflow_prefect.uses.variants import Variant
 
 __version__ = metadata.version("meshflow-prefect")
 
 __all__ = [
+    "ABReport",
     "AnthropicBatchClient",
     "AnthropicCredentials",
     "ApiUnavailableError",
@@ -74,12 +78,14 @@ __all__ = [
     "SubmissionRefusedError",
     "SubmissionUnknownError",
     "TemplateError",
+    "Variant",
     "batch_agent_tasks",
     "batch_file",
     "batch_requests",
     "cancel_batch",
     "cancel_batches",
     "collect_results",
+    "compare_prompts",
     "evaluate",
     "poll_batch",
     "set_price",
@@ -97,8 +103,11 @@ _ROOMS = (
     "flows",
     "bulk.summary",
     "bulk.flow",
+    "uses.variants",
     "uses.eval_report",
+    "uses.ab_report",
     "uses.evaluation",
+    "uses.ab_test",
 )
 """Where the names live, the rooms that are cheap to import first."""
 

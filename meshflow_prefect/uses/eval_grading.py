@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from meshflow_prefect.flows import batch_requests
-from meshflow_prefect.grading import Grade, Grader, grade, not_graded
+from meshflow_prefect.grading import Grade, Grader
 from meshflow_prefect.judging import Verdict, grade_of
 from meshflow_prefect.models import BatchResult
 from meshflow_prefect.uses.cases import Case
 from meshflow_prefect.uses.job_options import JobOptions, of_second_job
-from meshflow_prefect.uses.judges import Judge
+from meshflow_prefect.uses.judges import Judge, graded_reply, without_reply
 from meshflow_prefect.uses.variants import Variant
 
 
@@ -37,15 +37,15 @@ async def graded(
     Without a reply there is nothing to grade; such a grade has a `problem`, as that of a judge
     whose reply is no verdict, at every attempt.
     """
+    if not isinstance(by, Judge):
+        return [graded_reply(each.reply, by, each.case) for each in answers], []
     with_reply = [each for each in answers if each.reply.succeeded]
-    verdicts: list[BatchResult] = []
-    if isinstance(by, Judge):
-        verdicts = await _judged(with_reply, by, asked, job)
-        grades = [grade_of(verdict, pass_mark=pass_mark) for verdict in verdicts]
-    else:
-        grades = [grade(each.reply, by, each.case.values["expected"]) for each in with_reply]
-    found = dict(zip((each.custom_id for each in with_reply), grades, strict=True))
-    return [found.get(each.custom_id) or _without_reply(each.reply) for each in answers], verdicts
+    verdicts = await _judged(with_reply, by, asked, job)
+    grades = {
+        each.custom_id: grade_of(verdict, pass_mark=pass_mark)
+        for each, verdict in zip(with_reply, verdicts, strict=True)
+    }
+    return [grades.get(each.custom_id) or without_reply(each.reply) for each in answers], verdicts
 
 
 async def _judged(
@@ -60,7 +60,3 @@ async def _judged(
     verdicts = await batch_requests(requests, output_type=Verdict, **of_second_job(job, "judge"))
     # A result storage that keeps JSON gives back the values of a verdict: have it read anew.
     return [replace(verdict, parsed=None) for verdict in verdicts]
-
-
-def _without_reply(reply: BatchResult) -> Grade:
-    return not_graded(f"no reply: {reply.error or reply.status}")

@@ -15,6 +15,8 @@ from meshflow_prefect.significance import (
     compare_pass_counts,
 )
 
+from meshflow_prefect.uses.markdown import chance
+
 Change: TypeAlias = Literal["better", "worse", "no significant difference"]
 
 _MOST_SCORES = 10_000
@@ -101,7 +103,7 @@ class RunComparison:
         other = self.previous
         return (
             f"{self.difference:+.3f} against {other.score:.3f} of {other.at[:16]} ({other.model}): "
-            f"{self.change}; {how}, p = {self.p_value:.2g}"
+            f"{self.change}; {how}, {chance(self.p_value)}"
         )
 
 

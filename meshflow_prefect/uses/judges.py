@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from meshflow_prefect.errors import InvalidRequestError
-from meshflow_prefect.grading import Grader, GraderName, grader_of
+from meshflow_prefect.grading import Grade, Grader, GraderName, grade, grader_of, not_graded
 from meshflow_prefect.judging import judge_request, pair_requests
 from meshflow_prefect.models import BatchRequest, BatchResult
 from meshflow_prefect.uses.cases import Case
@@ -92,6 +92,18 @@ def check_gradable(case: Case, by: Judge | Grader) -> None:
         raise InvalidRequestError("column 'expected' is missing")
     else:
         by.check(case.values["expected"])
+
+
+def graded_reply(reply: BatchResult, by: Grader, case: Case) -> Grade:
+    """Return the grade of a reply; without one there is nothing to grade, and `problem` says so."""
+    if not reply.succeeded:
+        return without_reply(reply)
+    return grade(reply, by, case.values["expected"])
+
+
+def without_reply(reply: BatchResult) -> Grade:
+    """Return the grade of a request that got no reply."""
+    return not_graded(f"no reply: {reply.error or reply.status}")
 
 
 def name_of(by: Judge | Grader, given: GraderLike) -> str:

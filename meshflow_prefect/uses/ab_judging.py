@@ -1,0 +1,76 @@
+"""Which of two replies a judge prefers, who sees both in both orders: a batch for all pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from meshflow_prefect.flows import batch_requests
+from meshflow_prefect.judging import PairVerdict, preference_of
+from meshflow_prefect.models import BatchRequest, BatchResult
+from meshflow_prefect.templates import Template
+from meshflow_prefect.uses.ab_comparison import Duel, preference
+from meshflow_prefect.uses.ab_report import CasePreference
+from meshflow_prefect.uses.cases import Cases
+from meshflow_prefect.uses.job_options import JobOptions, of_second_job
+from meshflow_prefect.uses.judges import Judge, answer_in, without_reply
+
+_ORDERS = 2
+
+
+async def judged(
+    duels: Sequence[Duel],
+    cases: Cases,
+    ids: Sequence[str],
+    judge: Judge,
+    question: Template,
+    job: JobOptions,
+) -> tuple[list[list[CasePreference]], list[BatchResult]]:
+    """Return what the judge prefers in each duel, case by case, and all replies of the judge."""
+    requests = [
+        request
+        for number, duel in enumerate(duels)
+        for place in _open(duel)
+        for request in judge.pair(
+            f"{ids[place]}-p{number}",
+            cases.rows[place],
+            question.render(cases.rows[place].values),
+            duel.replies_a[place],
+            duel.replies_b[place],
+        )
+    ]
+    verdicts = await _asked(requests, job)
+    left = iter(verdicts)
+    return [_preferences(duel, cases, left) for duel in duels], verdicts
+
+
+async def _asked(requests: Sequence[BatchRequest], job: JobOptions) -> list[BatchResult]:
+    if not requests:
+        return []
+    verdicts = await batch_requests(
+        requests, output_type=PairVerdict, **of_second_job(job, "judge")
+    )
+    # A result storage that keeps JSON gives back the values of a verdict: have it read anew.
+    return [replace(verdict, parsed=None) for verdict in verdicts]
+
+
+def _open(duel: Duel) -> Iterator[int]:
+    """Yield the places of the cases that need a judge: with two replies that are not the same."""
+    for place, (a, b) in enumerate(zip(duel.replies_a, duel.replies_b, strict=True)):
+        if a.succeeded and b.succeeded and answer_in(a) != answer_in(b):
+            yield place
+
+
+def _preferences(duel: Duel, cases: Cases, verdicts: Iterator[BatchResult]) -> list[CasePreference]:
+    """Return a preference for each case; takes the verdicts on those that needed a judge."""
+    asked = set(_open(duel))
+    found: list[CasePreference] = []
+    for place, case in enumerate(cases.rows):
+        if place in asked:
+            given = preference_of([next(verdicts) for _ in range(_ORDERS)])
+            found.append(preference(case.id, given.score, given.problem or given.reason))
+            continue
+        lacking = [each for each in duel.at(place) if not each.succeeded]
+        reason = without_reply(lacking[0]).problem if lacking else "the replies are the same"
+        found.append(preference(case.id, None if lacking else 0.5, reason))
+    return found
