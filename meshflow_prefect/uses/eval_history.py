@@ -14,7 +14,6 @@ from meshflow_prefect.significance import (
     compare_paired,
     compare_pass_counts,
 )
-
 from meshflow_prefect.uses.markdown import chance
 
 Change: TypeAlias = Literal["better", "worse", "no significant difference"]
