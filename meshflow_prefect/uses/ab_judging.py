@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
-from meshflow_prefect.flows import batch_requests
 from meshflow_prefect.judging import PairVerdict, preference_of
-from meshflow_prefect.models import BatchRequest, BatchResult
+from meshflow_prefect.models import BatchResult
 from meshflow_prefect.templates import Template
 from meshflow_prefect.uses.ab_comparison import Duel, preference
 from meshflow_prefect.uses.ab_report import CasePreference
 from meshflow_prefect.uses.cases import Cases
-from meshflow_prefect.uses.job_options import JobOptions, of_second_job
+from meshflow_prefect.uses.job_options import JobOptions
 from meshflow_prefect.uses.judges import Judge, answer_in, without_reply
+from meshflow_prefect.uses.replies import verdicts_of
 
 _ORDERS = 2
 
@@ -39,19 +38,9 @@ async def judged(
             duel.replies_b[place],
         )
     ]
-    verdicts = await _asked(requests, job)
+    verdicts = await verdicts_of(requests, PairVerdict, job)
     left = iter(verdicts)
     return [_preferences(duel, cases, left) for duel in duels], verdicts
-
-
-async def _asked(requests: Sequence[BatchRequest], job: JobOptions) -> list[BatchResult]:
-    if not requests:
-        return []
-    verdicts = await batch_requests(
-        requests, output_type=PairVerdict, **of_second_job(job, "judge")
-    )
-    # A result storage that keeps JSON gives back the values of a verdict: have it read anew.
-    return [replace(verdict, parsed=None) for verdict in verdicts]
 
 
 def _open(duel: Duel) -> Iterator[int]:

@@ -13,7 +13,6 @@ from uuid import uuid4
 from prefect.runtime import flow_run
 
 from meshflow_prefect.errors import InvalidRequestError
-from meshflow_prefect.flows import batch_requests
 from meshflow_prefect.grading import Grader
 from meshflow_prefect.models import DEFAULT_MODEL, BatchResult
 from meshflow_prefect.significance import check_installed, mean_interval
@@ -41,6 +40,7 @@ from meshflow_prefect.uses.judges import (
     name_of,
 )
 from meshflow_prefect.uses.markdown import escaped
+from meshflow_prefect.uses.replies import replies_to
 from meshflow_prefect.uses.spending import Spending
 from meshflow_prefect.uses.variants import Variant, VariantLike, variant_of
 
@@ -97,6 +97,7 @@ async def compare_prompts(
         SourceError, BadRowsError, TemplateError, InvalidRequestError: a variant, the dataset, a row
             of it (named with its file and line) or a parameter is not usable; nothing was
             submitted.
+        ContentChangedError: the dataset is not what it was when this run submitted it.
         And what `batch_agent_tasks` raises.
     """
     await asyncio.to_thread(check_installed)
@@ -189,7 +190,7 @@ async def _replies(
         for custom_id, case in zip(ids, cases.rows, strict=True)
         for name, variant in asked.items()
     ]
-    results = await batch_requests(requests, **job)
+    results = await replies_to(requests, job)
     return {name: results[place :: len(asked)] for place, name in enumerate(asked)}
 
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from meshflow_prefect.flows import batch_requests
 from meshflow_prefect.grading import Grade, Grader
 from meshflow_prefect.judging import Verdict, grade_of
 from meshflow_prefect.models import BatchResult
 from meshflow_prefect.uses.cases import Case
-from meshflow_prefect.uses.job_options import JobOptions, of_second_job
+from meshflow_prefect.uses.job_options import JobOptions
 from meshflow_prefect.uses.judges import Judge, graded_reply, without_reply
+from meshflow_prefect.uses.replies import verdicts_of
 from meshflow_prefect.uses.variants import Variant
 
 
@@ -51,12 +51,8 @@ async def graded(
 async def _judged(
     answers: Sequence[Answered], judge: Judge, asked: Variant, job: JobOptions
 ) -> list[BatchResult]:
-    if not answers:
-        return []
     requests = [
         judge.request(each.custom_id, each.case, asked.question(each.case.values), each.reply)
         for each in answers
     ]
-    verdicts = await batch_requests(requests, output_type=Verdict, **of_second_job(job, "judge"))
-    # A result storage that keeps JSON gives back the values of a verdict: have it read anew.
-    return [replace(verdict, parsed=None) for verdict in verdicts]
+    return await verdicts_of(requests, Verdict, job)

@@ -13,7 +13,6 @@ from uuid import uuid4
 from prefect.runtime import flow_run
 
 from meshflow_prefect.errors import InvalidRequestError
-from meshflow_prefect.flows import batch_requests
 from meshflow_prefect.grading import Grade, Grader
 from meshflow_prefect.judging import PASS_MARK
 from meshflow_prefect.models import DEFAULT_MODEL
@@ -34,6 +33,7 @@ from meshflow_prefect.uses.judges import (
     name_of,
 )
 from meshflow_prefect.uses.markdown import escaped
+from meshflow_prefect.uses.replies import replies_to
 from meshflow_prefect.uses.spending import Spending
 from meshflow_prefect.uses.variants import Variant
 
@@ -100,6 +100,7 @@ async def evaluate(
         SourceError, BadRowsError, TemplateError, InvalidRequestError, DestinationError: the
             dataset, a row of it (named with its file and line), a parameter or the history is not
             usable; nothing was submitted.
+        ContentChangedError: the dataset is not what it was when this run submitted it.
         And what `batch_agent_tasks` raises.
     """
     await asyncio.to_thread(check_installed)
@@ -162,7 +163,8 @@ async def _answered(
     """Return the cases with what became of their requests."""
     ids = cases.ids(job_name)
     named = list(zip(ids, cases.rows, strict=True))
-    replies = await batch_requests([asked.request(i, case.values) for i, case in named], **job)
+    requests = [asked.request(custom_id, case.values) for custom_id, case in named]
+    replies = await replies_to(requests, job)
     return [
         Answered(custom_id=custom_id, case=case, reply=reply)
         for (custom_id, case), reply in zip(named, replies, strict=True)
