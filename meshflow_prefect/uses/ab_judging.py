@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+from meshflow_prefect.errors import InvalidRequestError
+from meshflow_prefect.grading import Grader
 from meshflow_prefect.judging import PairVerdict, preference_of
 from meshflow_prefect.models import BatchResult
 from meshflow_prefect.templates import Template
@@ -13,8 +15,25 @@ from meshflow_prefect.uses.cases import Cases
 from meshflow_prefect.uses.job_options import JobOptions
 from meshflow_prefect.uses.judges import Judge, answer_in, without_reply
 from meshflow_prefect.uses.replies import verdicts_of
+from meshflow_prefect.uses.variants import Variant
 
 _ORDERS = 2
+
+
+def question_of(given: str, asked: Mapping[str, Variant], by: Judge | Grader) -> Template:
+    """Return the template of what a judge is told to have been asked.
+
+    That is what was `given`, or the columns that the variants use, without their prompts. Raises
+    `InvalidRequestError` for a template that is wrong, or that nobody would read.
+    """
+    if given:
+        if not isinstance(by, Judge):
+            raise InvalidRequestError("question: only grader='judge' reads it.")
+        return Template(given)
+    columns = list(dict.fromkeys(column for each in asked.values() for column in each.columns))
+    if len(columns) == 1:
+        return Template(f"{{{columns[0]}}}")
+    return Template("\n".join(f"{column}: {{{column}}}" for column in columns))
 
 
 async def judged(

@@ -25,7 +25,7 @@ from meshflow_prefect.uses.ab_comparison import (
     pairs_of,
     preferred_by_grades,
 )
-from meshflow_prefect.uses.ab_judging import judged
+from meshflow_prefect.uses.ab_judging import judged, question_of
 from meshflow_prefect.uses.ab_page import page_of
 from meshflow_prefect.uses.ab_report import ABReport, CasePreference, VariantOutcome
 from meshflow_prefect.uses.artifacts import check_name, show
@@ -106,7 +106,7 @@ async def compare_prompts(
     asked = _variants(variants, model=model, max_tokens=max_tokens)
     if pairs not in get_args(Pairs):
         raise InvalidRequestError(f"pairs: expected 'first' or 'all', got {pairs!r}.")
-    told = _question(question, asked, by)
+    told = question_of(question, asked, by)
     cases = await asyncio.to_thread(_cases, dataset, asked, by, told)
     run = job.get("job_key") or str(flow_run.root_flow_run_id or uuid4())
     ids = cases.ids(f"{run}:{name}")
@@ -152,18 +152,6 @@ def _variants(given: Mapping[str, VariantLike], **defaults: Any) -> dict[str, Va
         except InvalidRequestError as error:
             raise InvalidRequestError(f"variants[{name!r}]: {error.message}") from None
     return found
-
-
-def _question(given: str, asked: Mapping[str, Variant], by: Judge | Grader) -> Template:
-    """Return what the judge is told of a case."""
-    if given:
-        if not isinstance(by, Judge):
-            raise InvalidRequestError("question: only grader='judge' reads it.")
-        return Template(given)
-    columns = list(dict.fromkeys(column for each in asked.values() for column in each.columns))
-    if len(columns) == 1:
-        return Template(f"{{{columns[0]}}}")
-    return Template("\n".join(f"{column}: {{{column}}}" for column in columns))
 
 
 def _cases(

@@ -12,6 +12,9 @@ from meshflow_prefect.models import DEFAULT_MODEL, BatchRequest
 from meshflow_prefect.params import MessageParams
 from meshflow_prefect.templates import Template
 
+_ANY = "any"
+"""What a request is called that is made to see whether it can be."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
@@ -32,8 +35,13 @@ class Variant:
         for name in ("prompt", "system"):
             if not isinstance(text := getattr(self, name), str):
                 raise InvalidRequestError(f"{name}: expected a text, got {type(text).__name__}.")
-        self._asking("any", self.system or "")
         _ = self._templates
+        try:
+            self._asking("any", self.system)
+        except InvalidRequestError as error:
+            # No case is asked yet: what is wrong is wrong for all of them.
+            said = error.message.removeprefix(f"Request {_ANY!r}: ")
+            raise InvalidRequestError(said, **error.details) from None
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -64,7 +72,7 @@ class Variant:
     def _templates(self) -> tuple[Template, Template]:
         return Template(self.prompt), Template(self.system)
 
-    def _asking(self, prompt: str, system: str, custom_id: str = "any") -> BatchRequest:
+    def _asking(self, prompt: str, system: str, custom_id: str = _ANY) -> BatchRequest:
         params = cast("MessageParams", self.params)
         return BatchRequest(custom_id, prompt, self.model, system, self.max_tokens, params=params)
 

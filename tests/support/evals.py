@@ -47,7 +47,9 @@ PREFERS_GOOD = (
 """A rubric by which the emulator's judge prefers `good`, and the first place where both are."""
 
 
-def ab_rows(dice: random.Random, count: int, *, plainly: float, carefully: float) -> list[dict]:
+def ab_rows(
+    dice: random.Random, count: int, *, plainly: float, carefully: float
+) -> list[dict[str, Any]]:
     """Return cases to which a prompt with `Plainly` in it, and one with `Carefully`, gets the reply
     `good` with these chances, and `poor` else: drawn once for each case and prompt."""
 
