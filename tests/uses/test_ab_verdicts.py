@@ -42,7 +42,7 @@ async def test_where_b_is_truly_better_every_verdict_says_so():
     assert all(report.verdict.startswith("'careful' is better than") for report in reports)
     rates = [report.pairs[0].comparison.win_rate for report in reports]
     print(
-        f"\nB better: {TESTS} of {TESTS} verdicts right, win rates {min(rates):.2f} to {max(rates):.2f}"
+        f"\nB better: {TESTS} of {TESTS} verdicts, win rates {min(rates):.2f} to {max(rates):.2f}"
     )
     # Of the cases that differ B wins 0.9 · 0.5 / (0.9 · 0.5 + 0.1 · 0.5), by what was thrown.
     truth = 0.9
