@@ -197,6 +197,11 @@ def compare_pass_counts(passed_a: int, total_a: int, passed_b: int, total_b: int
     return float(_stats().fisher_exact(table).pvalue)
 
 
+def chance(p_value: float) -> str:
+    """Return a p-value in words, `p = 0.031`; small ones only say that they are."""
+    return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.3f}"
+
+
 def _check_sizes(a: Sequence[float], b: Sequence[float]) -> None:
     if len(a) != len(b):
         raise InvalidRequestError(

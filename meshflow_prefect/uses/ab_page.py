@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from meshflow_prefect.significance import Interval, PairedDifference
+from meshflow_prefect.significance import Interval, PairedDifference, chance
 from meshflow_prefect.uses.ab_report import ABReport, PairOutcome, VariantOutcome
-from meshflow_prefect.uses.markdown import chance, escaped, percent, table
+from meshflow_prefect.uses.markdown import escaped, percent, table
 
 _SHOWN = 5
 """How many cases are shown for each side of a comparison."""

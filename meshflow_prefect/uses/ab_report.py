@@ -8,8 +8,14 @@ from typing import Any
 
 from meshflow_prefect.models import ResultStatus
 from meshflow_prefect.reporting import counted
-from meshflow_prefect.significance import CONFIDENCE, Interval, PairedComparison, PairedDifference
-from meshflow_prefect.uses.markdown import chance, money, percent
+from meshflow_prefect.significance import (
+    CONFIDENCE,
+    Interval,
+    PairedComparison,
+    PairedDifference,
+    chance,
+)
+from meshflow_prefect.uses.markdown import money, percent
 from meshflow_prefect.uses.spending import Spending
 
 

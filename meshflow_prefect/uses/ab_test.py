@@ -39,6 +39,7 @@ from meshflow_prefect.uses.judges import (
     judge_or_grader,
     name_of,
 )
+from meshflow_prefect.uses.logs import logger
 from meshflow_prefect.uses.markdown import escaped
 from meshflow_prefect.uses.replies import replies_to
 from meshflow_prefect.uses.spending import Spending
@@ -134,6 +135,7 @@ async def compare_prompts(
         ),
         judged=Spending.of(verdicts),
     )
+    logger().info("%s.", report)
     await show(f"ab-{name}", page_of(report), description=escaped(str(report), most=400))
     return report
 

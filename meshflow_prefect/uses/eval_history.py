@@ -11,10 +11,10 @@ from meshflow_prefect.errors import SourceError
 from meshflow_prefect.significance import (
     CONFIDENCE,
     PairedComparison,
+    chance,
     compare_paired,
     compare_pass_counts,
 )
-from meshflow_prefect.uses.markdown import chance
 
 Change: TypeAlias = Literal["better", "worse", "no significant difference"]
 

@@ -32,6 +32,7 @@ from meshflow_prefect.uses.judges import (
     judge_or_grader,
     name_of,
 )
+from meshflow_prefect.uses.logs import logger
 from meshflow_prefect.uses.markdown import escaped
 from meshflow_prefect.uses.replies import replies_to
 from meshflow_prefect.uses.spending import Spending
@@ -134,6 +135,7 @@ async def evaluate(
     )
     if history is not None:
         report = await _remembered(report, history, run_id, keep)
+    logger().info("%s.", report)
     await show(f"eval-{name}", page_of(report), description=escaped(str(report), most=400))
     return report
 

@@ -9,7 +9,7 @@ from decimal import Decimal
 _CELL = 160
 """The most characters of a text in a table."""
 
-_MARKS = re.compile(r"([\\`*_~|\[\]!#<>])")
+_MARKS = re.compile(r"([\\`*_~|\[\]!#$<>])")
 _BLANKS = re.compile(r"\s+")
 _BARS = "▁▂▃▄▅▆▇█"
 
@@ -39,11 +39,6 @@ def percent(share: float | None) -> str:
 def money(usd: float | None) -> str:
     """Return a sum with the four digits that matter, never as `7.65e-05`."""
     return "US$ unknown" if usd is None else f"US$ {Decimal(f'{usd:.4g}'):f}"
-
-
-def chance(p_value: float) -> str:
-    """Return a p-value as `p = 0.031`; small ones only say that they are."""
-    return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.3f}"
 
 
 def bars(shares: Sequence[float]) -> str:

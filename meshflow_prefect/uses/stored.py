@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from meshflow_prefect.whole_files import try_to_write, whole_file, whole_remote_
 
 _VARIABLE = "variable:"
 _NAME = re.compile(r"[a-z0-9_-]{1,255}")
+_LINES_TO_DEPTH = 2
 
 
 async def load(place: str) -> Any | None:
@@ -69,6 +71,23 @@ async def save(place: str, value: Any) -> None:
             else:
                 return
         await prefect.update_variable(VariableUpdate(name=name, value=value))
+
+
+async def forget(place: str) -> None:
+    """Remove what is stored at a place; where nothing is, nothing happens.
+
+    Raises `InvalidRequestError` for what is no place, `DestinationError` for a file that cannot be
+    removed.
+    """
+    if not _is_variable(place):
+        await asyncio.to_thread(_remove, place)
+        return
+    from prefect import get_client
+    from prefect.exceptions import ObjectNotFound
+
+    async with get_client() as prefect:
+        with suppress(ObjectNotFound):
+            await prefect.delete_variable_by_name(_variable(place))
 
 
 async def check_place(place: str) -> None:
@@ -132,11 +151,41 @@ def _read(place: str) -> Any | None:
 
 def _write(place: str, value: Any) -> None:
     filesystem, path = _try(place)
-    # For people too: such files are looked at, and kept beside the code.
-    content = orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
     whole = whole_file(Path(path)) if is_local(filesystem) else whole_remote_file(filesystem, path)
     with explained(DestinationError, shown(place), "cannot be written"), whole as file:
-        file.write(content)
+        file.write(f"{_laid_out(value)}\n".encode())
+
+
+def _laid_out(value: Any, depth: int = 0) -> str:
+    """Return a value as JSON for people too, who look at it, and at its changes beside the code.
+
+    What is in it, and in that, has a line each.
+    """
+    if isinstance(value, dict):
+        parts = [f"{_json(name)}: {_laid_out(each, depth + 1)}" for name, each in value.items()]
+    elif isinstance(value, list):
+        parts = [_laid_out(each, depth + 1) for each in value]
+    else:
+        return _json(value)
+    if depth == _LINES_TO_DEPTH or not parts:
+        return _json(value)
+    first, last = "{}" if isinstance(value, dict) else "[]"
+    indent = "  " * (depth + 1)
+    return f"{first}\n{indent}" + f",\n{indent}".join(parts) + f"\n{indent[2:]}{last}"
+
+
+def _json(value: Any) -> str:
+    return orjson.dumps(value).decode()
+
+
+def _remove(place: str) -> None:
+    _check_ending(place)
+    filesystem, path = open_filesystem(place, None, DestinationError)
+    with (
+        explained(DestinationError, shown(place), "cannot be removed"),
+        suppress(FileNotFoundError),
+    ):
+        filesystem.rm_file(path)
 
 
 def _try(place: str) -> tuple[Any, str]:

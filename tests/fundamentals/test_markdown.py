@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshflow_prefect.uses.markdown import bars, chance, escaped, money, percent, table
+from meshflow_prefect.uses.markdown import bars, escaped, money, percent, table
 
 
 @given(st.text(max_size=400))
@@ -44,7 +44,6 @@ def test_a_sum_is_never_written_with_an_exponent(usd, words):
     assert money(usd) == words
 
 
-def test_shares_and_chances_are_words():
+def test_shares_are_words_and_bars():
     assert (percent(0.8451), percent(None)) == ("84.5 %", "–")
-    assert (chance(0.0312), chance(4e-7)) == ("p = 0.031", "p < 0.001")
     assert bars([0.0, 0.5, 1.0]) == "▁▅█"

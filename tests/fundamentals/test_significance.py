@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from meshflow_prefect import InvalidRequestError
 from meshflow_prefect.significance import (
+    chance,
     compare_paired,
     compare_pass_counts,
     mean_interval,
@@ -185,3 +186,7 @@ def test_two_pass_rates_are_compared_by_the_test_of_fisher():
     assert round(compare_pass_counts(3, 4, 1, 4), 4) == 0.4857
     assert compare_pass_counts(90, 100, 50, 100) < 0.001
     assert compare_pass_counts(0, 0, 5, 10) == 1.0
+
+
+def test_a_chance_is_a_word():
+    assert (chance(0.0312), chance(4e-7)) == ("p = 0.031", "p < 0.001")

@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
 from uuid import uuid4
 
 import fsspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from prefect.variables import Variable
 
 from meshflow_prefect import DestinationError, InvalidRequestError, SourceError
-from meshflow_prefect.uses.stored import check_place, fits, load, save
+from meshflow_prefect.uses.stored import check_place, fits, forget, load, save
 
 VALUE = {"score": 0.5, "cases": [{"id": "ä", "passed": True}, None]}
+
+
+LINES = """\
+{
+  "score": 0.5,
+  "none": [],
+  "cases": {
+    "ä": [1,2],
+    "b": {"c":[3]}
+  },
+  "runs": [
+    {"a":1}
+  ]
+}
+"""
 
 
 @pytest.fixture(params=["disk", "memory", "variable"])
@@ -36,12 +54,20 @@ async def test_what_was_saved_is_loaded_and_saved_over(place):
     assert await load(place) == VALUE
 
 
+async def test_what_is_forgotten_is_gone_and_may_be_forgotten_twice(place):
+    await save(place, VALUE)
+    await forget(place)
+    await forget(place)
+    assert await load(place) is None
+
+
 async def test_a_file_is_written_for_people_and_nothing_is_left_beside_it(tmp_path):
     place = tmp_path / "stored.json"
-    await save(str(place), {"score": 0.5})
+    value = {"score": 0.5, "none": [], "cases": {"ä": [1, 2], "b": {"c": [3]}}, "runs": [{"a": 1}]}
+    await save(str(place), value)
     await check_place(str(place))
 
-    assert place.read_text() == '{\n  "score": 0.5\n}\n'
+    assert place.read_text() == LINES
     assert list(tmp_path.iterdir()) == [place]
 
 
@@ -74,6 +100,23 @@ async def test_a_variable_that_people_made_is_read():
     assert await load(f"variable:{name}") == {"by": "hand"}
 
 
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(-9, 9)
+    | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+)
+
+
+@given(JSON)
+def test_whatever_is_saved_is_the_same_value_when_it_is_loaded(tmp_path_factory, value):
+    place = str(tmp_path_factory.mktemp("stored") / "stored.json")
+    asyncio.run(save(place, value))
+    assert asyncio.run(load(place)) == value
+
+
 @pytest.mark.parametrize(
     ("place", "why"),
     [
@@ -85,7 +128,7 @@ async def test_a_variable_that_people_made_is_read():
     ],
 )
 async def test_what_is_no_place_is_refused_before_anything_is_done(place, why):
-    for work in (load(place), save(place, 1), check_place(place)):
+    for work in (load(place), save(place, 1), check_place(place), forget(place)):
         with pytest.raises(InvalidRequestError, match=why):
             await work
 
