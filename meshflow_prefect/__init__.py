@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         BatchNotFoundError,
         BatchTooLargeError,
         BatchWaitTimeoutError,
+        BelowThresholdError,
         ContentChangedError,
         CostGateError,
         CredentialsError,
@@ -38,13 +39,19 @@ if TYPE_CHECKING:
     from meshflow_prefect.models import BatchJob, BatchRequest, BatchResult, Collected
     from meshflow_prefect.pricing import set_price, total_cost
     from meshflow_prefect.tasks import cancel_batch, collect_results, poll_batch, submit_batch
+    from meshflow_prefect.uses.ab_report import ABReport
+    from meshflow_prefect.uses.ab_test import compare_prompts
     from meshflow_prefect.uses.bulk_documents import batch_documents
     from meshflow_prefect.uses.cost_comparison import CostComparison
     from meshflow_prefect.uses.cost_gate import compare_cost
+    from meshflow_prefect.uses.eval_report import EvalReport
+    from meshflow_prefect.uses.evaluation import evaluate
+    from meshflow_prefect.uses.variants import Variant
 
 __version__ = metadata.version("meshflow-prefect")
 
 __all__ = [
+    "ABReport",
     "AnthropicBatchClient",
     "AnthropicCredentials",
     "ApiUnavailableError",
@@ -57,12 +64,14 @@ __all__ = [
     "BatchResult",
     "BatchTooLargeError",
     "BatchWaitTimeoutError",
+    "BelowThresholdError",
     "Collected",
     "ContentChangedError",
     "CostComparison",
     "CostGateError",
     "CredentialsError",
     "DestinationError",
+    "EvalReport",
     "FileSummary",
     "InvalidRequestError",
     "JobKeyError",
@@ -75,6 +84,7 @@ __all__ = [
     "SubmissionRefusedError",
     "SubmissionUnknownError",
     "TemplateError",
+    "Variant",
     "batch_agent_tasks",
     "batch_documents",
     "batch_file",
@@ -83,6 +93,8 @@ __all__ = [
     "cancel_batches",
     "collect_results",
     "compare_cost",
+    "compare_prompts",
+    "evaluate",
     "poll_batch",
     "set_price",
     "submit_batch",
@@ -102,6 +114,11 @@ _ROOMS = (
     "uses.bulk_documents",
     "uses.cost_comparison",
     "uses.cost_gate",
+    "uses.variants",
+    "uses.eval_report",
+    "uses.ab_report",
+    "uses.evaluation",
+    "uses.ab_test",
 )
 """Where the names live, the rooms that are cheap to import first."""
 

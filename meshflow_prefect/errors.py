@@ -118,3 +118,7 @@ class SuspensionError(MeshflowError):
 
 class BatchFailedError(MeshflowError):
     """More requests failed than allowed; `results` holds all, `batch_ids` where they came from."""
+
+
+class BelowThresholdError(MeshflowError):
+    """An eval's score is too low; `score`, `threshold` and `report` hold its figures."""

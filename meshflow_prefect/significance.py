@@ -11,6 +11,8 @@ from meshflow_prefect.extras import import_extra
 
 CONFIDENCE = 0.95
 
+_NOISE = 1e-12
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -68,6 +70,31 @@ class PairedComparison:
         return asdict(self) | {name: getattr(self, name) for name in names}
 
 
+@dataclass(frozen=True)
+class PairedDifference:
+    """By how much a quantity of B, such as its cost, differs from that of A in the same cases."""
+
+    cases: int
+    mean: float | None
+    """Of B less A; None where there are no cases."""
+    interval: Interval | None
+    """Of the mean; None of fewer than two cases."""
+
+    @property
+    def is_significant(self) -> bool:
+        """Whether the interval does not hold 0."""
+        return self.interval is not None and not self.interval.low <= 0.0 <= self.interval.high
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return every field and property as JSON values."""
+        return asdict(self) | {"is_significant": self.is_significant}
+
+
+def check_installed() -> None:
+    """Raise `MeshflowError` where scipy is not installed: sooner than when it is needed."""
+    _stats()
+
+
 def pass_rate_interval(passed: int, total: int, *, confidence: float = CONFIDENCE) -> Interval:
     """Return the Wilson interval of a pass rate; of no cases, everything from 0 to 1.
 
@@ -113,10 +140,7 @@ def compare_paired(
     installed.
     """
     stats = _stats()
-    if len(a) != len(b):
-        raise InvalidRequestError(
-            f"Paired scores: {len(a)} and {len(b)}; each case needs a score in both."
-        )
+    _check_sizes(a, b)
     wins = sum(two > one for one, two in zip(a, b, strict=True))
     losses = sum(two < one for one, two in zip(a, b, strict=True))
     decided = wins + losses
@@ -137,6 +161,52 @@ def compare_paired(
         interval=interval,
         p_value=p_value,
     )
+
+
+def paired_difference(
+    a: Sequence[float], b: Sequence[float], *, confidence: float = CONFIDENCE
+) -> PairedDifference:
+    """Return the mean of B less A over the same cases, with its interval by Student's t.
+
+    Raises `InvalidRequestError` for samples of different sizes, `MeshflowError` where scipy is not
+    installed.
+    """
+    stats = _stats()
+    _check_sizes(a, b)
+    differences = [two - one for one, two in zip(a, b, strict=True)]
+    if not differences:
+        return PairedDifference(0, None, None)
+    mean, interval = _mean(differences), None
+    # What floating point makes of equal differences is not spread.
+    spread = max(differences) - min(differences)
+    if len(differences) > 1 and spread <= _NOISE * max(map(abs, (*a, *b))):
+        interval = Interval(mean, mean, confidence)
+    elif len(differences) > 1:
+        found = stats.ttest_1samp(differences, 0.0).confidence_interval(confidence)
+        interval = Interval(float(found.low), float(found.high), confidence)
+    return PairedDifference(len(differences), mean, interval)
+
+
+def compare_pass_counts(passed_a: int, total_a: int, passed_b: int, total_b: int) -> float:
+    """Return the p-value of Fisher's exact test that two pass rates are the same.
+
+    For samples of different cases, of which nothing but the counts is known. Raises `MeshflowError`
+    where scipy is not installed.
+    """
+    table = [[passed_a, total_a - passed_a], [passed_b, total_b - passed_b]]
+    return float(_stats().fisher_exact(table).pvalue)
+
+
+def chance(p_value: float) -> str:
+    """Return a p-value in words, `p = 0.031`; small ones only say that they are."""
+    return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.3f}"
+
+
+def _check_sizes(a: Sequence[float], b: Sequence[float]) -> None:
+    if len(a) != len(b):
+        raise InvalidRequestError(
+            f"Paired samples: {len(a)} and {len(b)}; each case needs a score in both."
+        )
 
 
 def _mean(scores: Sequence[float]) -> float:

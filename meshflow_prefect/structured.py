@@ -64,17 +64,19 @@ class OutputType:
     def ask(self, request: BatchRequest) -> BatchRequest:
         """Return the request with `output_config.format`; its other output settings are kept.
 
-        Raises `InvalidRequestError` where the request asks for a format of its own.
+        A request that asks for this type already stays as it is. Raises `InvalidRequestError` where
+        one asks for another format.
         """
         config = dict(request.params.get("output_config") or {})
-        if "format" in config:
+        wanted = {"type": "json_schema", "schema": dict(self.schema)}
+        if config.get("format", wanted) != wanted:
             raise InvalidRequestError(
                 f"Request {request.custom_id!r}: params.output_config.format: give this or an "
                 "output type, not both.",
                 custom_id=request.custom_id,
                 field="params.output_config.format",
             )
-        config["format"] = {"type": "json_schema", "schema": dict(self.schema)}
+        config["format"] = wanted
         params = dict(request.params) | {"output_config": config}
         return replace(request, params=cast("MessageParams", params))
 

@@ -109,6 +109,16 @@ def test_a_pair_is_shown_in_both_orders_under_ids_that_say_so():
     assert first.system == second.system
 
 
+def test_a_judge_of_a_pair_is_told_what_was_expected():
+    for request in pair_requests("case-1", **PAIR, expected="Them."):
+        assert "<expected>\nThem.\n</expected>\n\n<first>" in request.prompt
+    assert "<expected>" not in pair_requests("case-1", **PAIR)[0].prompt
+
+
+def test_a_request_that_asks_for_a_verdict_may_be_one_of_a_job_that_asks_for_it():
+    assert verdict_type().ask(one()) == one()
+
+
 @pytest.mark.parametrize(
     ("ab", "ba", "score"),
     [

@@ -12,8 +12,11 @@ from hypothesis import strategies as st
 
 from meshflow_prefect import InvalidRequestError
 from meshflow_prefect.significance import (
+    chance,
     compare_paired,
+    compare_pass_counts,
     mean_interval,
+    paired_difference,
     pass_rate_interval,
 )
 
@@ -143,3 +146,47 @@ def test_a_comparison_is_written_as_json():
     assert written["better"] == "b"
     assert written["interval"]["confidence"] == 0.95
     assert json.loads(json.dumps(compare_paired([], []).to_dict()))["interval"] is None
+
+
+def test_the_interval_of_a_mean_difference_is_that_of_student():
+    # Differences 1, 2, 3, 4: mean 2.5, standard error 0.6455, t(3) = 3.1824.
+    found = paired_difference([10, 20, 30, 40], [11, 22, 33, 44])
+
+    assert (found.cases, found.mean) == (4, 2.5)
+    assert (round(found.interval.low, 3), round(found.interval.high, 3)) == (0.446, 4.554)
+    assert found.is_significant
+
+
+@pytest.mark.parametrize(("a", "b"), [([], []), ([0.25], [0.75])])
+def test_of_fewer_than_two_cases_a_difference_has_no_interval(a, b):
+    found = paired_difference(a, b)
+    assert found.mean == (0.5 if a else None)
+    assert (found.interval, found.is_significant) == (None, False)
+
+
+def test_equal_differences_have_no_spread_whatever_floating_point_makes_of_them():
+    a = [0.1 * n for n in range(1, 30)]
+    found = paired_difference(a, [each + 1e-4 for each in a])
+    assert found.interval.low == found.interval.high == found.mean
+    assert not paired_difference(a, a).is_significant
+
+
+def test_nineteen_of_twenty_intervals_of_a_difference_hold_the_true_one():
+    dice = random.Random(SEED)
+    held = 0
+    for _ in range(TESTS):
+        a = [dice.gauss(10, 3) for _ in range(30)]
+        interval = paired_difference(a, [each + dice.gauss(0.5, 2) for each in a]).interval
+        held += interval.low <= 0.5 <= interval.high
+    assert held / TESTS >= 0.95 - NOISE
+
+
+def test_two_pass_rates_are_compared_by_the_test_of_fisher():
+    # The lady tasting tea: 3 of 4 against 1 of 4.
+    assert round(compare_pass_counts(3, 4, 1, 4), 4) == 0.4857
+    assert compare_pass_counts(90, 100, 50, 100) < 0.001
+    assert compare_pass_counts(0, 0, 5, 10) == 1.0
+
+
+def test_a_chance_is_a_word():
+    assert (chance(0.0312), chance(4e-7)) == ("p = 0.031", "p < 0.001")

@@ -269,7 +269,9 @@ def test_other_output_settings_and_parameters_of_the_request_are_kept():
 def test_a_request_with_a_format_of_its_own_is_refused():
     wanted = OutputType.of(PAINTED)
     with pytest.raises(InvalidRequestError, match=r"'a': params\.output_config\.format: give"):
-        wanted.ask(wanted.ask(BatchRequest("a", "Paint.")))
+        wanted.ask(OutputType.of(Invoice).ask(BatchRequest("a", "Paint.")))
+    asked = wanted.ask(BatchRequest("a", "Paint."))
+    assert wanted.ask(asked) == asked
 
 
 def test_parsing_twice_is_parsing_once():
