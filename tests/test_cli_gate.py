@@ -15,7 +15,7 @@ import pytest
 from meshflow_prefect.emulator import Emulator
 from tests.support.files import sizes, write_rows
 from tests.support.jobs import stepped
-from tests.support.processes import wait_until
+from tests.support.processes import free_port, wait_until
 from tests.support.shell import COMMAND, Shell, retrieved, shell_in
 
 SHORT, LONG = "Describe {topic}. [[words 10]]", "Describe {topic}. [[words 40]]"
@@ -135,6 +135,13 @@ def test_what_cannot_be_tried_is_one_line_and_exit_code_2(emulator, shell, tmp_p
         assert "Traceback" not in err
         assert out == ""
     _, err = shell.run("cost-gate", "set.jsonl", "--tolerence", "1", code=2)
+    assert "Traceback" not in err
+    away = {
+        "PREFECT_API_URL": f"http://127.0.0.1:{free_port()}/api",
+        "PREFECT_CLIENT_MAX_RETRIES": "0",
+    }
+    _, err = shell.run(*asked("--update-baseline"), **away, code=2)
+    assert f"The Prefect API at {away['PREFECT_API_URL']}/ cannot be reached" in err
     assert "Traceback" not in err
     assert emulator.batches() == []
 

@@ -18,7 +18,7 @@ from meshflow_prefect.cli.jobs import (
     schema_of,
     whole_path,
 )
-from meshflow_prefect.cli.prefect_console import prepare_prefect
+from meshflow_prefect.cli.prefect_console import check_prefect, prepare_prefect
 from meshflow_prefect.documents import Documents
 from meshflow_prefect.models import DEFAULT_MODEL
 from meshflow_prefect.queueing import MAX_IN_QUEUE
@@ -35,11 +35,14 @@ def documents(
     model: Annotated[str, Parameter(alias="-m")] = DEFAULT_MODEL,
     max_tokens: int = 1024,
     params: str = "{}",
+    cache_system: bool = True,
+    warm_cache: bool = False,
     on_bad_row: OnBadRow = "skip",
     overwrite: bool = False,
     max_cost_usd: float | None = None,
     failure_threshold: float | None = None,
     max_attempts: int = 2,
+    timeout: float | None = None,
     poll_interval: float = 30.0,
     max_requests_in_queue: int = MAX_IN_QUEUE,
     max_requests_per_batch: int = MAX_REQUESTS,
@@ -73,6 +76,10 @@ def documents(
         The most tokens that each reply may have.
     params
         Other Messages parameters, as a JSON object.
+    cache_system
+        Send a system prompt that is long enough for the model with the 1-hour cache.
+    warm_cache
+        Send the first document in a batch of its own, so that all others read the cache.
     on_bad_row
         Whether documents that cannot be read are written as failed, or stop everything before it
         is submitted.
@@ -84,6 +91,8 @@ def documents(
         Exit with 1 when a larger share of the documents has failed. Left out: they are rows.
     max_attempts
         In how many batches a document may be sent.
+    timeout
+        Seconds that a batch may take; then the command fails, and the next one collects it.
     poll_interval
         Seconds between two checks.
     max_requests_in_queue
@@ -111,6 +120,7 @@ def documents(
     async def work() -> Any:
         options["params"] = object_of("--params", params)
         options["output_type"] = output_type_of(output_type)
+        await check_prefect()
         options["job_key"] = job_key or await asyncio.to_thread(
             _job_key, source, output, instruction, options
         )
@@ -132,6 +142,8 @@ _CONTENT = (
     "model",
     "max_tokens",
     "params",
+    "cache_system",
+    "warm_cache",
     "on_bad_row",
     "max_requests_per_batch",
     "max_bytes_per_batch",

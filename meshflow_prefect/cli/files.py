@@ -22,7 +22,7 @@ from meshflow_prefect.cli.jobs import (
     schema_of,
     whole_path,
 )
-from meshflow_prefect.cli.prefect_console import prepare_prefect
+from meshflow_prefect.cli.prefect_console import check_prefect, prepare_prefect
 from meshflow_prefect.models import DEFAULT_MODEL
 from meshflow_prefect.queueing import MAX_IN_QUEUE
 from meshflow_prefect.sources import Source
@@ -132,6 +132,7 @@ def run(
     async def work() -> Any:
         options["params"] = object_of("--params", params)
         options["output_type"] = output_type_of(output_type)
+        await check_prefect()
         options["job_key"] = job_key or await asyncio.to_thread(_job_key, source, output, options)
         return await batch_file(source, output, **options)
 

@@ -19,7 +19,7 @@ from meshflow_prefect.cli.jobs import (
     output_type_of,
     whole_path,
 )
-from meshflow_prefect.cli.prefect_console import prepare_prefect
+from meshflow_prefect.cli.prefect_console import check_prefect, prepare_prefect
 from meshflow_prefect.errors import CostGateError, InvalidRequestError, SourceError
 from meshflow_prefect.models import DEFAULT_MODEL
 from meshflow_prefect.sources import Source
@@ -44,7 +44,10 @@ def cost_gate(
     max_tokens: int = 1024,
     params: str = "{}",
     output_type: str | None = None,
+    cache_system: bool = False,
+    warm_cache: bool = False,
     max_attempts: int = 2,
+    timeout: float | None = None,
     poll_interval: float = 30.0,
     credentials: str | None = None,
     job_key: str | None = None,
@@ -84,8 +87,14 @@ def cost_gate(
     output_type
         What each reply has to be: the JSON Schema in a .json file, or package.module:Name of a
         Pydantic model.
+    cache_system
+        Send a long system prompt with the 1-hour cache. In a batch it is chance what that saves.
+    warm_cache
+        Send the first row in a batch of its own, so that all others read the cache.
     max_attempts
         In how many batches a row may be sent.
+    timeout
+        Seconds that a batch may take; then the command ends with 2, and the next one collects it.
     poll_interval
         Seconds between two checks.
     credentials
@@ -98,11 +107,13 @@ def cost_gate(
     prepare_prefect()
     shares = ("tolerance", "token_tolerance", "failure_tolerance")
     options = {name: given[name] for name in given if name not in ("source", "job_key")}
+    options["cache_system"] = cache_system or warm_cache
 
     async def work() -> CostComparison:
         options.update({name: _share(name, given[name]) for name in shares})
         options["params"] = object_of("--params", params)
         options["output_type"] = output_type_of(output_type)
+        await check_prefect()
         return await _measured(source, options, job_key)
 
     found: CostComparison = interruptible(work(), code=_ERROR)
@@ -166,7 +177,16 @@ def _unfinished(source: str, options: dict[str, Any]) -> str:
     return f"variable:meshflow_unfinished_{digest_of([source, rows, asked])}"
 
 
-_HOW = ("credentials", "poll_interval", "tolerance", "token_tolerance", "failure_tolerance")
+_HOW = frozenset(
+    {
+        "credentials",
+        "failure_tolerance",
+        "poll_interval",
+        "timeout",
+        "token_tolerance",
+        "tolerance",
+    }
+)
 """The options that do not decide what is submitted, or stored."""
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 
+from meshflow_prefect.errors import MeshflowError
+
 _OF_RUNS = ("prefect.engine", "prefect.flow_runs", "prefect.task_runs")
 
 
@@ -23,6 +25,23 @@ def prepare_prefect() -> None:
 
     for handler in logging.getLogger().handlers:
         handler.addFilter(_is_for_the_console)
+
+
+async def check_prefect() -> None:
+    """Raise `MeshflowError` where the Prefect API that is set cannot be reached.
+
+    A command that begins all the same would end with a traceback of many pages, and with the exit
+    code 1, which is an answer of some commands.
+    """
+    from prefect import get_client
+
+    async with get_client() as prefect:
+        error = await prefect.api_healthcheck()
+        if error is not None:
+            raise MeshflowError(
+                f"The Prefect API at {prefect.api_url} cannot be reached: {error}. Start it, or "
+                "correct PREFECT_API_URL."
+            ) from error
 
 
 def _is_for_the_console(record: logging.LogRecord) -> bool:

@@ -15,6 +15,7 @@ from prefect.runtime import flow_run
 
 from meshflow_prefect.bulk.recipe import Recipe
 from meshflow_prefect.errors import CostGateError, InvalidRequestError
+from meshflow_prefect.filesystems import shown
 from meshflow_prefect.flows import batch_requests
 from meshflow_prefect.models import DEFAULT_MODEL, BatchResult
 from meshflow_prefect.pricing import cost_of
@@ -109,11 +110,11 @@ async def compare_cost(
         now,
         allowed,
         source=asked.cases.name,
-        place=baseline,
+        place=shown(baseline),
         updated=update_baseline,
     )
     if update_baseline:
-        _check_worth_storing(now, baseline)
+        _check_worth_storing(now, shown(baseline))
     await show(ARTIFACT, page_of(found), description="What the baseline set costs")
     if update_baseline:
         await _store(now, baseline)
@@ -137,6 +138,7 @@ async def _baseline(
     if is_replaced:
         await stored.check_place(place)
     held = await stored.load(place)
+    place = shown(place)
     found = None if held is None else CostBaseline.of(held, place)
     if found is None and not is_replaced:
         raise InvalidRequestError(
@@ -196,7 +198,7 @@ async def _store(now: CostBaseline, place: str) -> None:
         _logger().warning(
             "%r has no room for %s cases: it keeps the sums, and later runs will not tell which "
             "cases grew. A .json file has room for any number.",
-            place,
+            shown(place),
             f"{figures.cases:,}",
         )
     if figures.failed:
