@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from statistics import fmean
 from typing import Any, Unpack, get_args
 from uuid import uuid4
 
@@ -212,7 +213,7 @@ def _outcome(
     scores = [each.score for each in grades]
     return replace(
         outcome,
-        score=sum(scores) / len(scores) if scores else None,
+        score=fmean(scores) if scores else None,
         interval=mean_interval(scores) if scores else None,
         passed_cases=sum(each.passed for each in grades),
     )

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from statistics import fmean
 from typing import Any, Unpack
 from uuid import uuid4
 
@@ -74,7 +75,7 @@ async def evaluate(
             judge `rubric` and `expected` may be there. Read again at every wake: a dataset that
             changes during the wait is an error.
         name: 1 to 60 of a-z, 0-9 and `-`: names the eval in its history, and the artifact
-            (`eval-` and the name). Several evals of one run need different ones.
+            (`eval-` and the name). Several evals of one root flow run need different ones.
         model: The model that answers.
         prompt: A template, filled from the columns of each row.
         system: The system prompt, a template too.
@@ -123,7 +124,7 @@ async def evaluate(
         dataset=cases.name,
         model=model,
         grader=name_of(by, grader),
-        score=sum(scores) / len(scores),
+        score=fmean(scores),
         interval=mean_interval(scores),
         pass_interval=pass_rate_interval(sum(each.passed for each in grades), len(grades)),
         threshold=threshold,
