@@ -16,7 +16,7 @@ from prefect.runtime import flow_run
 from meshflow_prefect.errors import InvalidRequestError
 from meshflow_prefect.grading import Grade, Grader
 from meshflow_prefect.judging import PASS_MARK
-from meshflow_prefect.models import DEFAULT_MODEL
+from meshflow_prefect.models import DEFAULT_MODEL, BatchRequest
 from meshflow_prefect.significance import check_installed, mean_interval, pass_rate_interval
 from meshflow_prefect.uses import stored
 from meshflow_prefect.uses.artifacts import check_name, show
@@ -137,7 +137,9 @@ async def evaluate(
     if history is not None:
         report = await _remembered(report, history, run_id, keep)
     logger().info("%s.", report)
-    await show(f"eval-{name}", page_of(report), description=escaped(str(report), most=400))
+    await show(
+        f"eval-{name}", page_of(report), description=escaped(f"An eval of {model} on {cases.name}")
+    )
     return report
 
 
@@ -164,13 +166,16 @@ async def _answered(
     cases: Cases, asked: Variant, job_name: str, job: JobOptions
 ) -> Sequence[Answered]:
     """Return the cases with what became of their requests."""
-    ids = cases.ids(job_name)
-    named = list(zip(ids, cases.rows, strict=True))
-    requests = [asked.request(custom_id, case.values) for custom_id, case in named]
-    replies = await replies_to(requests, job)
+
+    def asking() -> list[BatchRequest]:
+        named = zip(cases.ids(job_name), cases.rows, strict=True)
+        return [asked.request(custom_id, case.values) for custom_id, case in named]
+
+    # In a thread: of many cases it takes seconds.
+    replies = await replies_to(await asyncio.to_thread(asking), job)
     return [
-        Answered(custom_id=custom_id, case=case, reply=reply)
-        for (custom_id, case), reply in zip(named, replies, strict=True)
+        Answered(custom_id=reply.custom_id, case=case, reply=reply)
+        for case, reply in zip(cases.rows, replies, strict=True)
     ]
 
 
