@@ -7,14 +7,15 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from statistics import fmean
 from typing import Any, Unpack, get_args
 from uuid import uuid4
 
 from prefect.runtime import flow_run
 
 from meshflow_prefect.errors import InvalidRequestError
-from meshflow_prefect.grading import Grader
-from meshflow_prefect.models import DEFAULT_MODEL, BatchResult
+from meshflow_prefect.grading import Grade, Grader
+from meshflow_prefect.models import DEFAULT_MODEL, BatchRequest, BatchResult
 from meshflow_prefect.significance import check_installed, mean_interval
 from meshflow_prefect.templates import Template
 from meshflow_prefect.uses.ab_comparison import (
@@ -116,10 +117,13 @@ async def compare_prompts(
         Duel(a=a, b=b, replies_a=replies[a], replies_b=replies[b])
         for a, b in pairs_of(list(asked), pairs)
     ]
+    grades: dict[str, list[Grade]] = {}
+    verdicts: list[BatchResult] = []
     if isinstance(by, Judge):
         preferences, verdicts = await judged(duels, cases, ids, by, told, job)
     else:
-        preferences, verdicts = [_by_grades(duel, cases, by) for duel in duels], []
+        grades = await asyncio.to_thread(_grades, replies, cases, by)
+        preferences = [_by_grades(cases, grades[duel.a], grades[duel.b]) for duel in duels]
     confidence = confidence_of_each(len(duels))
     report = ABReport(
         name=name,
@@ -127,7 +131,8 @@ async def compare_prompts(
         grader=name_of(by, grader),
         cases=len(cases.rows),
         variants=tuple(
-            _outcome(each, variant, replies[each], cases, by) for each, variant in asked.items()
+            _outcome(each, variant, replies[each], grades.get(each))
+            for each, variant in asked.items()
         ),
         pairs=tuple(
             compared(duel, found, confidence=confidence)
@@ -136,7 +141,7 @@ async def compare_prompts(
         judged=Spending.of(verdicts),
     )
     logger().info("%s.", report)
-    await show(f"ab-{name}", page_of(report), description=escaped(str(report), most=400))
+    await show(f"ab-{name}", page_of(report), description=escaped(f"An A/B test on {cases.name}"))
     return report
 
 
@@ -174,29 +179,36 @@ async def _replies(
     cases: Cases, ids: Sequence[str], asked: Mapping[str, Variant], job: JobOptions
 ) -> dict[str, list[BatchResult]]:
     """Return the replies of each variant, in the order of the cases, all of one job."""
-    # Case by case: where it takes several batches, each has all variants of its cases.
-    requests = [
-        variant.request(f"{custom_id}-{name}", case.values)
-        for custom_id, case in zip(ids, cases.rows, strict=True)
-        for name, variant in asked.items()
-    ]
-    results = await replies_to(requests, job)
+
+    def asking() -> list[BatchRequest]:
+        # Case by case: where it takes several batches, each has all variants of its cases.
+        return [
+            variant.request(f"{custom_id}-{name}", case.values)
+            for custom_id, case in zip(ids, cases.rows, strict=True)
+            for name, variant in asked.items()
+        ]
+
+    # In a thread: of many cases it takes seconds.
+    results = await replies_to(await asyncio.to_thread(asking), job)
     return {name: results[place :: len(asked)] for place, name in enumerate(asked)}
 
 
-def _by_grades(duel: Duel, cases: Cases, by: Grader) -> list[CasePreference]:
-    return [
-        preferred_by_grades(case.id, graded_reply(a, by, case), graded_reply(b, by, case))
-        for case, a, b in zip(cases.rows, duel.replies_a, duel.replies_b, strict=True)
-    ]
+def _grades(
+    replies: Mapping[str, Sequence[BatchResult]], cases: Cases, by: Grader
+) -> dict[str, list[Grade]]:
+    return {
+        name: [graded_reply(reply, by, case) for reply, case in zip(given, cases.rows, strict=True)]
+        for name, given in replies.items()
+    }
+
+
+def _by_grades(cases: Cases, a: Sequence[Grade], b: Sequence[Grade]) -> list[CasePreference]:
+    graded = zip(cases.rows, a, b, strict=True)
+    return [preferred_by_grades(case.id, one, other) for case, one, other in graded]
 
 
 def _outcome(
-    name: str,
-    variant: Variant,
-    replies: Sequence[BatchResult],
-    cases: Cases,
-    by: Judge | Grader,
+    name: str, variant: Variant, replies: Sequence[BatchResult], grades: Sequence[Grade] | None
 ) -> VariantOutcome:
     outcome = VariantOutcome(
         name=name,
@@ -205,14 +217,12 @@ def _outcome(
         refused=sum(reply.refused for reply in replies),
         spent=Spending.of(replies),
     )
-    if isinstance(by, Judge):
+    if grades is None:
         return outcome
-    answered = zip(replies, cases.rows, strict=True)
-    grades = [graded_reply(reply, by, case) for reply, case in answered if reply.succeeded]
-    scores = [each.score for each in grades]
+    scores = [each.score for each in grades if not each.problem]
     return replace(
         outcome,
-        score=sum(scores) / len(scores) if scores else None,
+        score=fmean(scores) if scores else None,
         interval=mean_interval(scores) if scores else None,
         passed_cases=sum(each.passed for each in grades),
     )

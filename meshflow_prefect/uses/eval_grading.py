@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -38,7 +39,9 @@ async def graded(
     whose reply is no verdict, at every attempt.
     """
     if not isinstance(by, Judge):
-        return [graded_reply(each.reply, by, each.case) for each in answers], []
+        # In a thread: a grader may be anybody's.
+        graded_all = [(each.reply, by, each.case) for each in answers]
+        return await asyncio.to_thread(lambda: [graded_reply(*each) for each in graded_all]), []
     with_reply = [each for each in answers if each.reply.succeeded]
     verdicts = await _judged(with_reply, by, asked, job)
     grades = {

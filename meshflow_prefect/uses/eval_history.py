@@ -93,16 +93,18 @@ class RunComparison:
         }
 
     def __str__(self) -> str:
+        what = f"{self.change} {'than' if self.is_significant else 'to'} the last run"
         how = "by the pass rates"
         if (pairs := self.paired) is not None:
             how = (
-                f"of {pairs.cases:,} cases that both graded {pairs.wins:,} got better and "
+                f"of {pairs.cases:,} cases that both graded, {pairs.wins:,} got better and "
                 f"{pairs.losses:,} worse"
             )
-        other = self.previous
+        last = self.previous
+        when = last.at[:16].replace("T", " ")
         return (
-            f"{self.difference:+.3f} against {other.score:.3f} of {other.at[:16]} ({other.model}): "
-            f"{self.change}; {how}, {chance(self.p_value)}"
+            f"{what}: {self.difference:+.3f} from {last.score:.3f} ({when}, {last.model}); {how}, "
+            f"{chance(self.p_value)}"
         )
 
 
@@ -171,12 +173,15 @@ class EvalHistory:
     def fitted(self, fits: Callable[[Any], bool]) -> EvalHistory:
         """Return as much of the history as a place takes: fewer runs, then fewer scores."""
         runs = list(self.runs)
-        while len(runs) > 1 and not fits(EvalHistory(runs).to_dict()):
+        while not fits(EvalHistory(runs).to_dict()):
             longest = max(runs, key=lambda run: len(run.scores))
-            if len(runs) > _FEW_RUNS or len(longest.scores) < _FEW_SCORES:
+            has_many = len(longest.scores) >= _FEW_SCORES
+            if len(runs) > (_FEW_RUNS if has_many else 1):
                 del runs[0]
-            else:
+            elif longest.scores:
                 runs[runs.index(longest)] = replace(longest, scores=_fewer(longest.scores))
+            else:
+                break
         return EvalHistory(runs)
 
     def to_dict(self) -> dict[str, Any]:

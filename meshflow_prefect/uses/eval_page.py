@@ -18,9 +18,11 @@ def page_of(report: EvalReport) -> str:
 
 
 def _verdict(report: EvalReport) -> Iterator[str]:
-    asked = "" if report.threshold is None else f", threshold {report.threshold:.3f}"
-    verdict = "passed" if report.passed else "**below the threshold**"
-    yield f"# {escaped(report.name)}: {report.score:.3f}, {verdict}"
+    title, asked = f"# {escaped(report.name)}: {report.score:.3f}", ""
+    if report.threshold is not None:
+        title += ", passed" if report.passed else ", **below the threshold**"
+        asked = f", threshold {report.threshold:.3f}"
+    yield title
     yield ""
     yield (
         f"{report.cases:,} cases of {escaped(report.dataset)}, asked of {escaped(report.model)}, "
@@ -28,7 +30,8 @@ def _verdict(report: EvalReport) -> Iterator[str]:
     )
     if report.comparison is not None:
         yield ""
-        yield f"Against the last run: {escaped(str(report.comparison), most=400)}."
+        said = escaped(str(report.comparison), most=400)
+        yield f"{said[:1].upper()}{said[1:]}."
     yield ""
 
 
@@ -51,15 +54,11 @@ def _figures(report: EvalReport) -> Iterator[str]:
         right=2,
     )
     yield ""
-    yield from table(
-        ["", "requests", "input tokens", "output tokens", "cost"],
-        [
-            _spent("replies", report.evaluated),
-            _spent("judge", report.judged),
-            _spent("together", report.spent),
-        ],
-        right=4,
-    )
+    spent = [_spent("replies", report.evaluated)]
+    if report.judged.requests:
+        spent += [_spent("judge", report.judged), _spent("together", report.spent)]
+    head = ["", "requests", "input tokens", "output tokens", "cost"]
+    yield from table(head, spent, right=4)
     yield ""
 
 

@@ -109,10 +109,10 @@ class EvalReport:
         """Raise `BelowThresholdError`, with the figures of this report, unless it has passed."""
         if self.passed:
             return
+        first = "; ".join(f"{grade.id}: {grade.reason}" for grade in self.failures[:3])
         raise BelowThresholdError(
-            f"{self}. That is below the threshold of {self.threshold}. First failures: "
-            + "; ".join(f"{grade.id}: {grade.reason}" for grade in self.failures[:3])
-            + ".",
+            f"{self}. That is below the threshold of {self.threshold}."
+            + (f" First failures: {first}." if first else ""),
             name=self.name,
             score=self.score,
             threshold=self.threshold,

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from statistics import fmean
 from typing import Any, Unpack
 from uuid import uuid4
 
@@ -15,7 +16,7 @@ from prefect.runtime import flow_run
 from meshflow_prefect.errors import InvalidRequestError
 from meshflow_prefect.grading import Grade, Grader
 from meshflow_prefect.judging import PASS_MARK
-from meshflow_prefect.models import DEFAULT_MODEL
+from meshflow_prefect.models import DEFAULT_MODEL, BatchRequest
 from meshflow_prefect.significance import check_installed, mean_interval, pass_rate_interval
 from meshflow_prefect.uses import stored
 from meshflow_prefect.uses.artifacts import check_name, show
@@ -74,7 +75,7 @@ async def evaluate(
             judge `rubric` and `expected` may be there. Read again at every wake: a dataset that
             changes during the wait is an error.
         name: 1 to 60 of a-z, 0-9 and `-`: names the eval in its history, and the artifact
-            (`eval-` and the name). Several evals of one run need different ones.
+            (`eval-` and the name). Several evals of one root flow run need different ones.
         model: The model that answers.
         prompt: A template, filled from the columns of each row.
         system: The system prompt, a template too.
@@ -123,7 +124,7 @@ async def evaluate(
         dataset=cases.name,
         model=model,
         grader=name_of(by, grader),
-        score=sum(scores) / len(scores),
+        score=fmean(scores),
         interval=mean_interval(scores),
         pass_interval=pass_rate_interval(sum(each.passed for each in grades), len(grades)),
         threshold=threshold,
@@ -136,7 +137,9 @@ async def evaluate(
     if history is not None:
         report = await _remembered(report, history, run_id, keep)
     logger().info("%s.", report)
-    await show(f"eval-{name}", page_of(report), description=escaped(str(report), most=400))
+    await show(
+        f"eval-{name}", page_of(report), description=escaped(f"An eval of {model} on {cases.name}")
+    )
     return report
 
 
@@ -163,13 +166,16 @@ async def _answered(
     cases: Cases, asked: Variant, job_name: str, job: JobOptions
 ) -> Sequence[Answered]:
     """Return the cases with what became of their requests."""
-    ids = cases.ids(job_name)
-    named = list(zip(ids, cases.rows, strict=True))
-    requests = [asked.request(custom_id, case.values) for custom_id, case in named]
-    replies = await replies_to(requests, job)
+
+    def asking() -> list[BatchRequest]:
+        named = zip(cases.ids(job_name), cases.rows, strict=True)
+        return [asked.request(custom_id, case.values) for custom_id, case in named]
+
+    # In a thread: of many cases it takes seconds.
+    replies = await replies_to(await asyncio.to_thread(asking), job)
     return [
-        Answered(custom_id=custom_id, case=case, reply=reply)
-        for (custom_id, case), reply in zip(named, replies, strict=True)
+        Answered(custom_id=reply.custom_id, case=case, reply=reply)
+        for case, reply in zip(cases.rows, replies, strict=True)
     ]
 
 

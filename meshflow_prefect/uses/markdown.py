@@ -22,7 +22,7 @@ def escaped(text: str, *, most: int = _CELL) -> str:
     # As entities where HTML has them: what renders markdown may read a backslash in its own way.
     line = line.replace("&", "&amp;")
     marked = _MARKS.sub(r"\\\1", line)
-    return marked.replace(r"\<", "&lt;").replace(r"\>", "&gt;").replace("://", "&#58;//")
+    return marked.replace(r"\<", "&lt;").replace(r"\>", "&gt;").replace("://", r":\//")
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, right: int = 0) -> list[str]:

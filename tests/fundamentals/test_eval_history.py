@@ -119,18 +119,24 @@ def test_a_run_is_compared_with_the_last_one_that_was_graded_in_the_same_way():
     assert history.last(run(4, grader="json")) is None
 
 
-@pytest.mark.parametrize("room", [700, 2_000, 5_000])
+@pytest.mark.parametrize("room", [400, 700, 2_000, 5_000])
 @pytest.mark.parametrize("cases", [2, 150, 3_000])
-def test_a_small_place_has_fewer_runs_and_scores_and_always_the_newest(room, cases):
-    history = history_of(40, scores=[1.0] * cases)
+@pytest.mark.parametrize("runs", [1, 2, 40])
+def test_a_small_place_has_fewer_runs_and_scores_and_always_the_newest(room, cases, runs):
+    history = history_of(runs, scores=[1.0] * cases)
 
     fitted = history.fitted(lambda value: len(orjson.dumps(value)) <= room)
 
-    assert len(fitted.runs) == 1 or len(orjson.dumps(fitted.to_dict())) <= room
-    assert fitted.runs[-1].run_id == "run-40"
+    assert len(orjson.dumps(fitted.to_dict())) <= room
+    assert fitted.runs[-1].run_id == f"run-{runs}"
     if room == 5_000:
-        assert len(fitted.runs) >= 7
+        assert len(fitted.runs) >= min(runs, 7)
         assert len(unpacked(fitted.runs[-1].scores)) >= min(cases, 75)
+
+
+def test_a_place_that_is_too_small_for_one_run_gets_its_figures_alone():
+    fitted = history_of(3).fitted(lambda value: False)
+    assert [(each.run_id, each.scores) for each in fitted.runs] == [("run-3", "")]
 
 
 def test_a_variable_holds_the_scores_of_a_hundred_cases_to_pair_by():
@@ -146,11 +152,14 @@ def test_the_same_cases_are_paired_and_a_drop_is_told_from_chance():
     found = compare_runs(run(1, [1.0] * 20), run(2, [1.0] * 12 + [0.0] * 8))
     assert (found.change, found.paired.cases, found.paired.losses) == ("worse", 20, 8)
     assert round(found.difference, 6) == -0.4
-    assert "-0.400 against 1.000 of 2026-11-01T02:00 (claude-opus-5): worse" in str(found)
-    assert "of 20 cases that both graded 0 got better and 8 worse, p = 0.008" in str(found)
+    assert str(found) == (
+        "worse than the last run: -0.400 from 1.000 (2026-11-01 02:00, claude-opus-5); of 20 cases "
+        "that both graded, 0 got better and 8 worse, p = 0.008"
+    )
 
     chance = compare_runs(run(1, [1.0] * 20), run(2, [1.0] * 17 + [0.0] * 3))
     assert (chance.change, chance.is_significant) == ("no significant difference", False)
+    assert str(chance).startswith("no significant difference to the last run: -0.150 from 1.000")
     assert found.previous.scores == ""
     assert json.loads(json.dumps(found.to_dict()))["change"] == "worse"
 
@@ -159,7 +168,7 @@ def test_cases_that_the_other_run_does_not_have_are_compared_by_pass_rates():
     earlier = without_scores(run(1, [1.0] * 50))
     found = compare_runs(earlier, run(2, [1.0] * 25 + [0.0] * 25))
     assert (found.change, found.paired) == ("worse", None)
-    assert "worse; by the pass rates, p < 0.001" in str(found)
+    assert "; by the pass rates, p < 0.001" in str(found)
     assert compare_runs(without_scores(run(1, [0.0] * 50)), run(2, [1.0] * 50)).change == "better"
 
 

@@ -17,7 +17,7 @@ def test_no_text_breaks_a_table_or_makes_html_or_a_link(text):
 
     assert len(cell.splitlines()) <= 1
     assert not re.search(r"[<>]|://", cell)
-    assert not re.search(r"(?<!\\)(?:\\\\)*[|`*_~\[\]!#]", cell.replace("&#58;", ""))
+    assert not re.search(r"(?<!\\)(?:\\\\)*[|`*_~\[\]!#]", cell)
 
 
 def test_a_long_text_is_cut_and_blanks_are_one():

@@ -7,6 +7,7 @@ from anthropic.types import MessageParam, OutputConfigParam, TextBlockParam, Too
 from pydantic import SecretStr
 
 from meshflow_prefect import (
+    ABReport,
     AnthropicBatchClient,
     AnthropicCredentials,
     BatchJob,
@@ -14,10 +15,14 @@ from meshflow_prefect import (
     BatchRequest,
     BatchResult,
     Collected,
+    EvalReport,
     RateLimitedError,
+    Variant,
     batch_agent_tasks,
     cancel_batch,
     collect_results,
+    compare_prompts,
+    evaluate,
     poll_batch,
     set_price,
     submit_batch,
@@ -87,6 +92,25 @@ async def flow_and_tasks(credentials: AnthropicCredentials) -> list[BatchResult]
     more += await batch_agent_tasks(["Hello."], api_key=SecretStr("…"))
     await batch_agent_tasks([1])  # type: ignore[list-item]
     return results + (same if stopped else more)
+
+
+async def use_cases() -> tuple[float, str]:
+    """Use cases take a path, a URL or rows, and return reports."""
+    report: EvalReport = await evaluate(
+        "cases.jsonl", grader="json", threshold=0.8, job_key="nightly", poll_interval=5
+    )
+    report.raise_below_threshold()
+    if report.comparison is not None:
+        print(report.comparison.change == "worse", report.comparison.previous.score)
+    await evaluate([{"prompt": "x"}], grader="fuzzy")  # type: ignore[arg-type]
+    await evaluate([{"prompt": "x"}], poll_intervall=5)  # type: ignore[call-arg]
+    tested: ABReport = await compare_prompts(
+        {"a": "{x}", "b": Variant(prompt="{x}!"), "c": {"system": "Be kind."}},
+        [{"x": 1, "expected": "1"}],
+        pairs="all",
+    )
+    cost: float | None = report.spent.cost_usd
+    return (cost or report.score), tested.winner
 
 
 async def client_alone() -> float | None:

@@ -37,7 +37,7 @@ async def test_a_run_is_compared_with_the_one_before_and_a_drop_is_told_from_cha
     assert third.comparison.difference == pytest.approx(-0.5)
     assert [run.score for run in third.trend] == [1.0, 0.9, 0.4]
     assert [run["score"] for run in runs_in(place)] == [1.0, 0.9, 0.4]
-    assert "worse; of 20 cases that both graded 0 got better and 10 worse" in str(third)
+    assert "of 20 cases that both graded, 0 got better and 10 worse" in str(third)
 
 
 async def test_the_same_cases_are_paired_whatever_the_order_and_the_others_are_left_out(tmp_path):

@@ -177,6 +177,14 @@ async def test_below_the_threshold_the_error_holds_the_figures_and_crosses_proce
     assert "below the threshold of 0.8. First failures: case-7: expected 'yes'" in error.message
 
 
+async def test_without_a_threshold_a_report_neither_passes_nor_fails(stack):
+    state = await evaluated(cases(good=1, bad=1), return_state=True)
+    report = await state.result()
+    report.raise_below_threshold()
+    (page,) = pages_of(stack, run_of(stack, state).id)
+    assert page.data.startswith("# eval: 0.500\n")
+
+
 async def test_a_score_that_is_the_threshold_passes():
     report = await evaluated(cases(good=4, bad=1), threshold=0.8)
     assert report.passed
