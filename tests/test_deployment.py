@@ -9,8 +9,25 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 
+REQUESTS = {
+    "batch-agent-tasks/batch-agent-tasks": 2,
+    "batch-file/batch-file": 12,
+    "nightly-eval/nightly-eval": 20,
+    "cost-gate/cost-gate": 12,
+    "batch-documents/bulk-documents": 6,  # the seventh document is encrypted
+    "prompt-ab-test/prompt-ab-test": 40,  # two prompts for each of twenty cases
+}
+"""How many requests each deployment sends, all in one batch."""
 
-def test_every_deployment_of_the_project_deploys_and_runs(stack, emulator, tmp_path):
+
+def test_every_deployment_of_the_project_deploys_sleeps_and_reports(stack, emulator, tmp_path):
+    """All at once, with the parameters of `prefect.yaml`, but for places and haste."""
+    output, documents = tmp_path / "reviews.jsonl", tmp_path / "documents.jsonl"
+    others = {
+        "batch-file/batch-file": {"destination": str(output)},
+        "batch-documents/bulk-documents": {"destination": str(documents)},
+        "cost-gate/cost-gate": {"update_baseline": True},
+    }
     pool, stack.pool = stack.pool, "meshflow"
     try:
         stack.create_pool()
@@ -19,23 +36,25 @@ def test_every_deployment_of_the_project_deploys_and_runs(stack, emulator, tmp_p
             deploy, cwd=ROOT, env=stack.env, capture_output=True, text=True, check=False
         )
         assert deployed.returncode == 0, deployed.stdout + deployed.stderr
-        deployment = stack.find("batch-agent-tasks/batch-agent-tasks")
-        files = stack.find("batch-file/batch-file")
-        output = tmp_path / "reviews.jsonl"
         with stack.worker("of-the-pool"):
-            run_id = stack.start(deployment, tasks=["One.", "Two."], poll_interval=10)
-            run = stack.finish(run_id)
-            file_run_id = stack.start(files, destination=str(output), poll_interval=10)
-            file_run = stack.finish(file_run_id)
+            started = {
+                name: stack.start(stack.find(name), poll_interval=10, **others.get(name, {}))
+                for name in REQUESTS
+            }
+            ended = {name: stack.finish(run_id, limit=600) for name, run_id in started.items()}
     finally:
         stack.pool = pool
 
-    assert "meshflow" in run.tags
-    assert "Suspended" in [state.name for state in stack.states(run_id)]
-    assert "Suspended" in [state.name for state in stack.states(file_run_id)]
-    assert file_run.run_count == 1
-    assert [batch["requests"] for batch in emulator.batches()] == [12, 2]
+    for name, run in ended.items():
+        assert "meshflow" in run.tags, name
+        assert "Suspended" in [state.name for state in stack.states(started[name])], name
+        assert run.run_count == 1, name
+    made = [batch["requests"] for batch in emulator.batches()]
+    assert sorted(made) == sorted(REQUESTS.values())
     rows = [json.loads(line) for line in output.read_text().splitlines()]
     with (ROOT / "flows/data/reviews.jsonl").open() as source:
         assert [row["custom_id"] for row in rows] == [json.loads(line)["id"] for line in source]
     assert all(row["succeeded"] and row["text"] for row in rows)
+    read = [json.loads(line) for line in documents.read_text().splitlines()]
+    assert [row["custom_id"] for row in read if row["error_type"] == "bad_row"] == ["locked.pdf"]
+    assert sum(row["succeeded"] for row in read) == REQUESTS["batch-documents/bulk-documents"]
