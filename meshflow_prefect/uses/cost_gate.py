@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Unpack
 from uuid import uuid4
 
-from prefect.context import FlowRunContext
-from prefect.logging import get_logger, get_run_logger
 from prefect.runtime import flow_run
 
 from meshflow_prefect.bulk.recipe import Recipe
@@ -24,14 +21,16 @@ from meshflow_prefect.uses import stored
 from meshflow_prefect.uses.artifacts import show
 from meshflow_prefect.uses.baseline_set import BaselineSet
 from meshflow_prefect.uses.cases import Dataset
-from meshflow_prefect.uses.cost_comparison import CostComparison, Tolerances, compare
+from meshflow_prefect.uses.cost_comparison import CostComparison, compare
 from meshflow_prefect.uses.cost_figures import (
     CaseCost,
     CostBaseline,
     CostFigures,
 )
+from meshflow_prefect.uses.cost_limits import Tolerances
 from meshflow_prefect.uses.cost_page import page_of
 from meshflow_prefect.uses.job_options import JobOptions
+from meshflow_prefect.uses.logs import logger
 
 ARTIFACT = "cost-gate"
 
@@ -118,7 +117,7 @@ async def compare_cost(
     await show(ARTIFACT, page_of(found), description="What the baseline set costs")
     if update_baseline:
         await _store(now, baseline)
-    _logger().info("%s.", found)
+    logger().info("%s.", found)
     found.raise_if_failed()
     return found
 
@@ -195,20 +194,16 @@ async def _store(now: CostBaseline, place: str) -> None:
     value = now.to_dict()
     if not stored.fits(place, value):
         value = now.to_dict(by_case=False)
-        _logger().warning(
+        logger().warning(
             "%r has no room for %s cases: it keeps the sums, and later runs will not tell which "
             "cases grew. A .json file has room for any number.",
             shown(place),
             f"{figures.cases:,}",
         )
     if figures.failed:
-        _logger().warning(
+        logger().warning(
             "The new baseline has %s failed cases, which cost nothing: later runs without such "
             "failures will seem dear.",
             f"{figures.failed:,}",
         )
     await stored.save(place, value)
-
-
-def _logger() -> logging.Logger | logging.LoggerAdapter[logging.Logger]:
-    return get_run_logger() if FlowRunContext.get() is not None else get_logger(__name__)
