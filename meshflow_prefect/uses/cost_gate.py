@@ -18,7 +18,7 @@ from meshflow_prefect.models import DEFAULT_MODEL, BatchResult
 from meshflow_prefect.pricing import cost_of
 from meshflow_prefect.structured import OutputType, OutputTypeLike
 from meshflow_prefect.uses import stored
-from meshflow_prefect.uses.artifacts import show
+from meshflow_prefect.uses.artifacts import check_name, show
 from meshflow_prefect.uses.baseline_set import BaselineSet
 from meshflow_prefect.uses.cases import Dataset
 from meshflow_prefect.uses.cost_comparison import CostComparison, compare
@@ -32,13 +32,12 @@ from meshflow_prefect.uses.cost_page import page_of
 from meshflow_prefect.uses.job_options import JobOptions
 from meshflow_prefect.uses.logs import logger
 
-ARTIFACT = "cost-gate"
-
 
 async def compare_cost(
     baseline_set: Dataset,
     *,
     baseline: str,
+    name: str = "gate",
     update_baseline: bool = False,
     tolerance: float | None = 0.1,
     token_tolerance: float | None = 0.1,
@@ -65,6 +64,8 @@ async def compare_cost(
         baseline: Where the baseline is: a path or URL of a `.json` file, which may be kept beside
             the code, or `variable:NAME` for a Prefect variable. A variable holds about a hundred
             cases; of more it keeps the sums alone.
+        name: 1 to 60 of a-z, 0-9 and `-`: names the artifact (`cost-` and the name). Several gates
+            of one run need different ones.
         update_baseline: Stores this run as the baseline, in place of any other, and does not fail.
         tolerance: How much more than the baseline the set may cost: 0.1 is 10 %. None: any sum, as
             where the price of a model is not known.
@@ -92,6 +93,7 @@ async def compare_cost(
             its file and line), or the place of the baseline is not usable; nothing was submitted.
         And what `batch_agent_tasks` raises.
     """
+    check_name(name)
     allowed = Tolerances(cost=tolerance, tokens=token_tolerance, failures=failure_tolerance)
     recipe = Recipe(
         prompt=prompt, system=system, model=model, max_tokens=max_tokens, params=params or {}
@@ -100,7 +102,7 @@ async def compare_cost(
     asked = await asyncio.to_thread(BaselineSet.read, baseline_set, recipe, form)
     before = await _baseline(baseline, asked, allowed, is_replaced=update_baseline)
     run_id = str(flow_run.root_flow_run_id or uuid4())
-    requests = asked.requests(job.get("job_key") or run_id)
+    requests = asked.requests(f"{job.get('job_key') or run_id}:{name}")
     options: JobOptions = {"cache_system": job.get("warm_cache", False), **job}
     results = await batch_requests(requests, output_type=output_type, **options)
     now = _measured(asked, results, run_id)
@@ -114,7 +116,7 @@ async def compare_cost(
     )
     if update_baseline:
         _check_worth_storing(now, shown(baseline))
-    await show(ARTIFACT, page_of(found), description="What the baseline set costs")
+    await show(f"cost-{name}", page_of(found), description="What the baseline set costs")
     if update_baseline:
         await _store(now, baseline)
     logger().info("%s.", found)
