@@ -29,7 +29,7 @@ def emulator(anthropic_emulator: Emulator) -> Emulator:
 @pytest.fixture
 def shell(stack, emulator, tmp_path) -> Iterator[Shell]:
     write_rows(
-        tmp_path / "set.jsonl", [{"id": f"case-{n}", "topic": f"lamp {n}"} for n in range(6)]
+        tmp_path / "set.jsonl", [{"id": f"[case] {n}", "topic": f"lamp {n}"} for n in range(6)]
     )
     with shell_in(tmp_path, stack, emulator) as running:
         yield running
@@ -75,6 +75,7 @@ def test_a_script_of_ci_goes_on_or_ends_by_the_exit_code_of_the_gate(emulator, s
     assert "│ US$ 0." in failing.stderr
     assert "TOO MUCH" in failing.stderr
     assert "Grew most" in failing.stderr
+    assert "│ [case] 0 │" in failing.stderr
     assert "'set.jsonl' takes more than its baseline in 'baseline.json' allows" in failing.stderr
     assert "Traceback" not in failing.stderr
     # Each measures anew: what the model does may have changed, whatever the files.

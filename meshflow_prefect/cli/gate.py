@@ -207,6 +207,7 @@ def _share(option: str, text: str) -> float | None:
 
 def _show(found: CostComparison) -> None:
     from rich.table import Table
+    from rich.text import Text
 
     from meshflow_prefect.uses.cost_page import GROWN_HEAD, figures, grown, verdict
 
@@ -221,6 +222,7 @@ def _show(found: CostComparison) -> None:
             for number, name in enumerate(head):
                 table.add_column(name, justify="right" if number else "left")
             for row in rows:
-                table.add_row(*row)
+                # As they are: an id with brackets in it is no markup.
+                table.add_row(*map(Text, row))
             print_table(table, to_stderr=True)
     print(f"Cost gate: {verdict(found)}", file=sys.stderr)

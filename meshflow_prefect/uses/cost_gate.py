@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Unpack
 from uuid import uuid4
 
-from prefect.context import FlowRunContext
-from prefect.logging import get_logger, get_run_logger
 from prefect.runtime import flow_run
 
 from meshflow_prefect.bulk.recipe import Recipe
@@ -21,25 +18,26 @@ from meshflow_prefect.models import DEFAULT_MODEL, BatchResult
 from meshflow_prefect.pricing import cost_of
 from meshflow_prefect.structured import OutputType, OutputTypeLike
 from meshflow_prefect.uses import stored
-from meshflow_prefect.uses.artifacts import show
+from meshflow_prefect.uses.artifacts import check_name, show
 from meshflow_prefect.uses.baseline_set import BaselineSet
 from meshflow_prefect.uses.cases import Dataset
-from meshflow_prefect.uses.cost_comparison import CostComparison, Tolerances, compare
+from meshflow_prefect.uses.cost_comparison import CostComparison, compare
 from meshflow_prefect.uses.cost_figures import (
     CaseCost,
     CostBaseline,
     CostFigures,
 )
+from meshflow_prefect.uses.cost_limits import Tolerances
 from meshflow_prefect.uses.cost_page import page_of
 from meshflow_prefect.uses.job_options import JobOptions
-
-ARTIFACT = "cost-gate"
+from meshflow_prefect.uses.logs import logger
 
 
 async def compare_cost(
     baseline_set: Dataset,
     *,
     baseline: str,
+    name: str = "gate",
     update_baseline: bool = False,
     tolerance: float | None = 0.1,
     token_tolerance: float | None = 0.1,
@@ -66,6 +64,8 @@ async def compare_cost(
         baseline: Where the baseline is: a path or URL of a `.json` file, which may be kept beside
             the code, or `variable:NAME` for a Prefect variable. A variable holds about a hundred
             cases; of more it keeps the sums alone.
+        name: 1 to 60 of a-z, 0-9 and `-`: names the artifact (`cost-` and the name). Several gates
+            of one run need different ones.
         update_baseline: Stores this run as the baseline, in place of any other, and does not fail.
         tolerance: How much more than the baseline the set may cost: 0.1 is 10 %. None: any sum, as
             where the price of a model is not known.
@@ -93,6 +93,7 @@ async def compare_cost(
             its file and line), or the place of the baseline is not usable; nothing was submitted.
         And what `batch_agent_tasks` raises.
     """
+    check_name(name)
     allowed = Tolerances(cost=tolerance, tokens=token_tolerance, failures=failure_tolerance)
     recipe = Recipe(
         prompt=prompt, system=system, model=model, max_tokens=max_tokens, params=params or {}
@@ -101,7 +102,7 @@ async def compare_cost(
     asked = await asyncio.to_thread(BaselineSet.read, baseline_set, recipe, form)
     before = await _baseline(baseline, asked, allowed, is_replaced=update_baseline)
     run_id = str(flow_run.root_flow_run_id or uuid4())
-    requests = asked.requests(job.get("job_key") or run_id)
+    requests = asked.requests(f"{job.get('job_key') or run_id}:{name}")
     options: JobOptions = {"cache_system": job.get("warm_cache", False), **job}
     results = await batch_requests(requests, output_type=output_type, **options)
     now = _measured(asked, results, run_id)
@@ -115,10 +116,10 @@ async def compare_cost(
     )
     if update_baseline:
         _check_worth_storing(now, shown(baseline))
-    await show(ARTIFACT, page_of(found), description="What the baseline set costs")
+    await show(f"cost-{name}", page_of(found), description="What the baseline set costs")
     if update_baseline:
         await _store(now, baseline)
-    _logger().info("%s.", found)
+    logger().info("%s.", found)
     found.raise_if_failed()
     return found
 
@@ -195,20 +196,16 @@ async def _store(now: CostBaseline, place: str) -> None:
     value = now.to_dict()
     if not stored.fits(place, value):
         value = now.to_dict(by_case=False)
-        _logger().warning(
+        logger().warning(
             "%r has no room for %s cases: it keeps the sums, and later runs will not tell which "
             "cases grew. A .json file has room for any number.",
             shown(place),
             f"{figures.cases:,}",
         )
     if figures.failed:
-        _logger().warning(
+        logger().warning(
             "The new baseline has %s failed cases, which cost nothing: later runs without such "
             "failures will seem dear.",
             f"{figures.failed:,}",
         )
     await stored.save(place, value)
-
-
-def _logger() -> logging.Logger | logging.LoggerAdapter[logging.Logger]:
-    return get_run_logger() if FlowRunContext.get() is not None else get_logger(__name__)

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from prefect.serializers import JSONSerializer, PickleSerializer
 
 from meshflow_prefect import BatchResult, CostGateError, InvalidRequestError
-from meshflow_prefect.uses.cost_comparison import CostComparison, Tolerances, compare
+from meshflow_prefect.uses.cost_comparison import CostComparison, compare
 from meshflow_prefect.uses.cost_figures import CaseCost, CostBaseline, CostFigures, digest_of
+from meshflow_prefect.uses.cost_limits import Tolerances
 from meshflow_prefect.uses.cost_page import page_of
 
 PLACE = "baseline.json"

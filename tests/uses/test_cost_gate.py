@@ -197,6 +197,7 @@ async def test_sets_of_every_kind_are_read(emulator, place, tmp_path):
         ({"prompt": "{"}, InvalidRequestError, "The template, line 1"),
         ({"output_type": {"type": "object"}}, InvalidRequestError, "output_type: "),
         ({"max_tokens": 0}, InvalidRequestError, "max_tokens"),
+        ({"name": "Two Words"}, InvalidRequestError, "name: "),
     ],
 )
 async def test_what_is_wrong_is_told_before_anything_is_sent(
@@ -314,14 +315,19 @@ async def test_the_artifact_of_a_failed_gate_has_the_figures(stack, stored):
     assert "## Grew most" in page
 
 
-async def test_two_gates_of_one_flow_at_once(emulator, stored):
+async def test_two_gates_of_one_flow_at_once(stack, emulator, stored):
     @flow
     async def both() -> list[CostComparison]:
         options = {"baseline": stored, "poll_interval": SOON}
         return await asyncio.gather(
-            compare_cost(SET, prompt=SHORT, **options),
-            compare_cost(SET, prompt=SHORT + " ", **options),
+            compare_cost(SET, prompt=SHORT, name="one", **options),
+            compare_cost(SET, prompt=SHORT, name="two", **options),
         )
 
-    assert all(found.passed for found in await both())
+    state = await both(return_state=True)
+
+    assert all(found.passed for found in await state.result())
     assert sizes(emulator) == [6, 6, 6]
+    for name in ("cost-one", "cost-two"):
+        page = markdown_of(stack, state.state_details.flow_run_id, name)
+        assert page.startswith("# Cost gate: passed")
