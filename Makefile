@@ -5,6 +5,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 CODE   := meshflow_prefect flows tests benchmarks demo
+# Tests mostly wait, for servers and for batches: three at once keep two cores busy.
+JOBS   ?= 3
 
 # Without .pyc files every process start, and so every wake of a run, costs twice as much.
 unexport PYTHONDONTWRITEBYTECODE
@@ -28,8 +30,8 @@ $(READY): requirements.txt pyproject.toml
 demo: install ## see a real suspension: a server, a worker, the emulator, and one batch (STAY=1: keep the UI up)
 	@$(BIN)/python -m demo $(if $(STAY),--stay)
 
-test: install ## run every test
-	$(BIN)/python -m pytest
+test: install ## run every test (JOBS=1: one after the other)
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal
 
 check: install ## format, lint, strict types, duplicates of code
 	$(BIN)/ruff format --check $(CODE)

@@ -50,7 +50,7 @@ class Spooling:
     deduplicate: bool = False
     include_input: bool = False
     first_alone: bool = False
-    """Whether the first request has a chunk of its own."""
+    """Whether the first request has a chunk of its own, where requests use the prompt cache."""
 
     def __post_init__(self) -> None:
         """Refuse what is no way to treat bad rows."""
@@ -187,8 +187,7 @@ class _Writer:
         """Return where the result of a request will be: the chunk, and the position in it."""
         params, custom_id = made.params, made.custom_id or f"task-{number}-{self._how.suffix}"
         item = item_of(custom_id, params)
-        is_full = self._how.first_alone and not self._chunks
-        if self._chunk is None or is_full or not self._chunk.filling.has_room(item):
+        if self._chunk is None or self._is_warm_up(made) or not self._chunk.filling.has_room(item):
             if not Filling(self._how.limits).has_room(item):
                 raise InvalidRequestError(
                     f"the request takes {len(item):,} bytes, and one batch holds at most "
@@ -213,6 +212,12 @@ class _Writer:
             share = self._models[made.model] = ModelShare()
         share.add(len(item), made.max_tokens, marks=made.marks)
         return chunk_number, position
+
+    def _is_warm_up(self, following: Made) -> bool:
+        """Whether the chunk is to hold the first request alone, and the next one gains by that."""
+        filling = None if self._chunk is None else self._chunk.filling
+        is_first = not self._chunks and filling is not None and filling.requests == 1
+        return self._how.first_alone and is_first and following.marks.cached
 
     def _close_chunk(self) -> None:
         if self._chunk is not None:

@@ -33,7 +33,9 @@ class Emulation:
         self.faults = FaultPlan()
         self.waiting = Waiting()
         self._store = store
-        self._cache = PromptCache(minimum_tokens=settings.minimum_cached_tokens)
+        self._cache = PromptCache(
+            minimum_tokens=settings.minimum_cached_tokens, concurrent=settings.concurrent_requests
+        )
         self._spend: dict[str, Spend] = {}
         self.clock = Clock(speed=self._speed, anchor=store.read_anchor())
         store.keep_anchor(self.clock.anchor)

@@ -67,6 +67,10 @@ class EmulatorSettings:
     minimum_cached_tokens: int = 0
     """A prefix shorter than this is not cached. (The real limits, by model, are 1,024 to 4,096.)"""
 
+    concurrent_requests: int = 1
+    """How many requests of a batch run at once: so many write a prefix to the prompt cache that is
+    not there yet, before the next one reads it. (At Anthropic it is not told how many.)"""
+
     maximum_requests: int = 100_000
     """The most requests in one batch."""
 
@@ -95,6 +99,10 @@ class EmulatorSettings:
         for name in ("speed", "batch_seconds"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be greater than 0, not {getattr(self, name)!r}")
+        if self.concurrent_requests < 1:
+            raise ValueError(
+                f"concurrent_requests must be at least 1, not {self.concurrent_requests!r}"
+            )
         if self.cancel_seconds < 0:
             raise ValueError(f"cancel_seconds must not be negative, not {self.cancel_seconds!r}")
 

@@ -7,6 +7,7 @@ them (tools, system, messages), because a cached prefix ends at one of them.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -87,12 +88,14 @@ def _control(block: object) -> Any:
 class PromptCache:
     """The prefixes that requests have asked to be cached, by workspace and model.
 
-    Requests are looked up in the order in which they arrive: the first with a prefix writes it,
-    the later ones read it while it lives. It is kept in memory only, so a restart empties it.
+    Requests are looked up in the order in which they arrive: the first with a prefix writes it, as
+    all do that run at the same time, and the later ones read it while it lives. It is kept in
+    memory only, so a restart empties it.
     """
 
-    def __init__(self, *, minimum_tokens: int) -> None:
+    def __init__(self, *, minimum_tokens: int, concurrent: int) -> None:
         self.minimum_tokens = minimum_tokens
+        self.concurrent = concurrent
         self._lives_until: dict[bytes, float] = {}
 
     def session(self, *, workspace: str, now: float, delay: float) -> CacheSession:
@@ -122,6 +125,7 @@ class CacheSession:
         self._now = now
         self._delay = delay
         self._written: dict[bytes, float] = {}
+        self._writers: Counter[bytes] = Counter()
 
     def commit(self) -> None:
         """Make what this session wrote and refreshed visible to others."""
@@ -161,12 +165,14 @@ class CacheSession:
         for prefix, end, ttl in to_write:
             written[ttl] += end - end_of_read
             end_of_read = end
+            self._writers[prefix] += 1
             self._keep(prefix, ttl)
         return CachedTokens(read, written["5m"], written["1h"])
 
     def _alive(self, prefix: bytes) -> bool:
-        until = self._written.get(prefix) or self._cache.lives_until(prefix)
-        return until > self._now
+        if self._cache.lives_until(prefix) > self._now:
+            return True
+        return self._writers[prefix] >= self._cache.concurrent
 
     def _keep(self, prefix: bytes, ttl: str) -> None:
         self._written[prefix] = self._now + self._delay + _SECONDS_OF_TTL[ttl]
