@@ -36,6 +36,11 @@ def at_rest(stack: Stack, run_id: str) -> None:
     wait_until(lambda: not processes_of_run(run_id), "the process of the run has ended")
 
 
+def wake(stack: Stack, run_id: str, name: str = "Resuming") -> None:
+    with stack.client as client:
+        client.set_flow_run_state(UUID(run_id), Scheduled(name=name), force=True)
+
+
 def progress_of(stack: Stack, run_id: str) -> list[Artifact]:
     wanted = ArtifactFilter(
         flow_run_id=ArtifactFilterFlowRunId(any_=[UUID(run_id)]),
@@ -94,8 +99,8 @@ def test_another_worker_a_changed_source_and_a_lost_spool_submit_nothing_again(
     rows, spool = counting(8), tmp_path / "spool"
     source = write_rows(tmp_path / "in.jsonl", rows)
     with own_worker(stack, "leaving", emulator, MESHFLOW_SPOOL=str(tmp_path / "first-spool")):
-        # Long enough that the worker is gone before it could wake the run.
-        options = {"max_requests_per_batch": 2, "max_requests_in_queue": 4, "poll_interval": 20}
+        # No worker wakes the run by itself: each goes while it rests.
+        options = {"max_requests_per_batch": 2, "max_requests_in_queue": 4, "poll_interval": 3600}
         run_id = started(stack, source, tmp_path / "out.jsonl", **options)
         at_rest(stack, run_id)
     assert sizes(emulator) == [2, 2]
@@ -104,20 +109,21 @@ def test_another_worker_a_changed_source_and_a_lost_spool_submit_nothing_again(
     elsewhere = {"PREFECT_HOME": str(tmp_path / "home"), "MESHFLOW_SPOOL": str(spool)}
     storage = {"PREFECT_LOCAL_STORAGE_PATH": str(tmp_path / "home" / "storage")}
     with own_worker(stack, "leaving", emulator, **elsewhere, **storage):
+        wake(stack, run_id)
         failed = stack.wait_for_state(run_id, "Failed")
         assert "are not what they were at" in failed.state.message
         assert "Restore them and retry the run" in failed.state.message
         assert sizes(emulator) == [2, 2]
 
         write_rows(tmp_path / "in.jsonl", rows)
-        with stack.client as client:
-            client.set_flow_run_state(UUID(run_id), Scheduled(name="AwaitingRetry"), force=True)
+        wake(stack, run_id, "AwaitingRetry")
         stack.wait_for_state(run_id, "Running")
         at_rest(stack, run_id)
         assert sizes(emulator) == [2, 2, 2, 2]
         assert len(list(spool.glob("job-*/results-*/*.json"))) == 2
 
         shutil.rmtree(spool)
+        wake(stack, run_id)
         stack.finish(run_id)
 
     assert sizes(emulator) == [2, 2, 2, 2]
