@@ -1,6 +1,8 @@
-"""The options of `pytest` for the fault tests."""
+"""How `pytest` runs here: the options of the fault tests, and Ctrl-C."""
 
 from __future__ import annotations
+
+import signal
 
 import pytest
 
@@ -14,3 +16,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--seed", type=int, default=SEED, help="of the random kills")
     group.addoption("--jobs", type=int, default=JOBS, help="runs that are killed at once")
     group.addoption("--write-matrix", action="store_true", help="write docs/faults.md at the end")
+
+
+def pytest_configure() -> None:
+    """Let what tests start be interrupted: the jobs that a shell runs in the background are not."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
