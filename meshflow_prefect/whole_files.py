@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from meshflow_prefect.errors import DestinationError
 from meshflow_prefect.filesystems import is_local
+from meshflow_prefect.write_behind import open_write_behind
 
 
 class _Closable(Protocol):
@@ -33,7 +34,7 @@ def whole_file(target: Path) -> Iterator[BinaryIO]:
     """
     part = target.with_name(part_name(target.name))
     try:
-        with closing(part.open("xb")) as file:
+        with closing(open_write_behind(part)) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

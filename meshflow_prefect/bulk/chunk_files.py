@@ -15,6 +15,7 @@ import orjson
 
 from meshflow_prefect.bulk.plan import ChunkPlan
 from meshflow_prefect.chunking import HEAD, SEPARATOR, TAIL, Filling, Limits, ids_digest, item_of
+from meshflow_prefect.write_behind import forget, open_write_behind
 
 _BUFFER = 1 << 20
 
@@ -25,7 +26,7 @@ class ChunkFile:
     def __init__(self, path: Path, limits: Limits) -> None:
         """Begin the file; it must not be there."""
         self._path = path
-        self._file = path.open("xb", buffering=_BUFFER)
+        self._file = open_write_behind(path, is_read_soon=True, buffering=_BUFFER)
         self.filling = Filling(limits)
         self._ids: list[str] = []
         self._file.write(HEAD)
@@ -73,6 +74,7 @@ class SpooledChunk:
             while left and (block := file.read(min(_BUFFER, left))):
                 left -= len(block)
                 yield block
+            forget(file)
         yield TAIL
 
     def items(self) -> Iterator[bytes]:

@@ -24,6 +24,7 @@ from meshflow_prefect.caching import cache_saving
 from meshflow_prefect.models import BatchResult, ResultStatus
 from meshflow_prefect.pricing import exact, standard_cost_of
 from meshflow_prefect.whole_files import whole_file
+from meshflow_prefect.write_behind import open_write_behind
 
 _STATUSES: tuple[ResultStatus, ...] = get_args(ResultStatus)
 _FIELDS = [each.name for each in fields(BatchResult)]
@@ -107,7 +108,8 @@ class Harvest:
         self.positions = positions
         self._path, self._earlier, self._read = path, earlier, read
         self._unique, self._is_closed = uuid4().hex, False
-        self._file = _part(path, self._unique, ".jsonl").open("xb", buffering=_BUFFER)
+        written = _part(path, self._unique, ".jsonl")
+        self._file = open_write_behind(written, is_read_soon=True, buffering=_BUFFER)
         self._end = 0
         self._offsets = array("Q", bytes(8 * requests))
         self._lengths = array("L", bytes(array("L").itemsize * requests))
