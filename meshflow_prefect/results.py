@@ -122,12 +122,12 @@ def _succeeded(custom_id: str, message: Mapping[str, Any]) -> BatchResult:
     model = message.get("model")
     tokens = tokens_of(usage)
     cost = cost_of(model, usage, tokens=tokens) if model else None
-    return BatchResult(
-        custom_id,
-        "succeeded",
-        output="".join(
-            block.get("text", "") for block in message["content"] if block.get("type") == "text"
-        ),
+    blocks = message["content"]
+    texts = [block.get("text", "") for block in blocks if block.get("type") == "text"]
+    return BatchResult.of_reply(
+        custom_id=custom_id,
+        status="succeeded",
+        output="".join(texts),
         tokens=tokens.total,
         cost_usd=None if cost is None else float(cost),
         stop_reason=message.get("stop_reason"),

@@ -147,14 +147,16 @@ class _Writer:
             except InvalidRequestError as error:
                 why = error.message
         # Neither the words for a bad row nor the columns of the output make it another job.
-        self._content.update(orjson.dumps(entry))
+        line = orjson.dumps(entry)
+        self._content.update(line)
         if why:
             why = f"{row.place}: {why}"
             self._refuse(why)
-            entry = [NOT_SENT, why, name]
+            line = orjson.dumps([NOT_SENT, why, name])
         if self._how.include_input:
-            entry.append(self._columns.renamed(row.values if row.kept is None else row.kept))
-        self._rows.write(orjson.dumps(entry) + b"\n")
+            kept = self._columns.renamed(row.values if row.kept is None else row.kept)
+            line = line[:-1] + b"," + orjson.dumps(kept) + b"]"
+        self._rows.write(line + b"\n")
 
     def plan(self, source: RowSource) -> Plan:
         """Return what has been written, when all rows have been taken."""
