@@ -6,10 +6,13 @@ import sqlite3
 from pathlib import Path
 
 _CACHE_KIB = 16_384
+_TOGETHER = 5_000
+"""How many rows are put into the table at once, where that can wait."""
+_INSERT = "INSERT INTO seen VALUES (?, ?, ?)"
 
 
 class Seen:
-    """Keys, and where each was met first. For one pass over a source; gone with its file."""
+    """Keys of one kind, and where each was met first. For one pass over a source; no longer."""
 
     def __init__(self, path: Path) -> None:
         """Begin with nothing seen; a file that is there already is replaced."""
@@ -21,16 +24,31 @@ class Seen:
         self._table.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
         self._table.execute("CREATE TABLE seen (key PRIMARY KEY, first, second) WITHOUT ROWID")
         self._table.execute("BEGIN")
+        self._greatest: tuple[int, str | bytes] = (-1, "")
+        self._waiting: list[tuple[object, ...]] = []
 
     def first(self, key: str | bytes, place: tuple[str | int, int]) -> tuple[str | int, int] | None:
         """Return where a key was met before; None, and note `place`, when it is new."""
+        # Rows are mostly in the order of their ids, and what is greater than all is new: so it may
+        # wait, which takes a third of the time. Of two numbers the longer one is greater.
+        if (rank := (len(key), key)) > self._greatest:
+            self._greatest = rank
+            self._waiting.append((key, *place))
+            if len(self._waiting) == _TOGETHER:
+                self._settle()
+            return None
+        self._settle()
         try:
-            self._table.execute("INSERT INTO seen VALUES (?, ?, ?)", (key, *place))
+            self._table.execute(_INSERT, (key, *place))
         except sqlite3.IntegrityError:
             found = self._table.execute("SELECT first, second FROM seen WHERE key = ?", (key,))
             first, second = found.fetchone()
             return first, second
         return None
+
+    def _settle(self) -> None:
+        self._table.executemany(_INSERT, self._waiting)
+        self._waiting.clear()
 
     def close(self) -> None:
         """Give the file up."""

@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 
 from meshflow_prefect.bulk.uniqueness import Seen
 
-KEYS = st.one_of(st.text(st.characters(exclude_categories=["Cs"]), max_size=3), st.binary())
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=3)
+KEYS = st.one_of(st.lists(TEXTS), st.lists(st.binary(max_size=3)))
 
 
-@given(st.lists(KEYS))
+@given(KEYS)
 def test_each_key_is_met_first_where_it_came_first(tmp_path_factory, keys):
     known: dict[object, tuple[str, int]] = {}
     with closing(Seen(tmp_path_factory.mktemp("seen") / "keys.sqlite")) as seen:
@@ -20,6 +21,15 @@ def test_each_key_is_met_first_where_it_came_first(tmp_path_factory, keys):
             expected = known.get(key)
             known.setdefault(key, ("file.jsonl", line))
             assert seen.first(key, ("file.jsonl", line)) == expected
+
+
+def test_among_many_in_order_one_that_comes_again_is_known(tmp_path):
+    with closing(Seen(tmp_path / "keys.sqlite")) as seen:
+        for number in range(12_000):
+            assert seen.first(str(number), ("f", number)) is None
+        for number in (0, 4_999, 5_000, 11_999):
+            assert seen.first(str(number), ("f", -1)) == ("f", number)
+        assert seen.first("12000", ("f", 12_000)) is None
 
 
 def test_keys_that_differ_in_case_or_blanks_are_others(tmp_path):
