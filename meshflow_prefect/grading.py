@@ -55,8 +55,8 @@ class Grader(Protocol):
     def check(self, expected: Any) -> None:
         """Raise `InvalidRequestError`, saying why, for an `expected` that means nothing."""
 
-    def grade(self, output: str, expected: Any) -> Grade:
-        """Return the grade of a reply."""
+    def grade(self, output: str, expected: Any) -> Grade | float:
+        """Return the grade of a reply; a number from 0.0 to 1.0 is a score, of which 1.0 passes."""
 
 
 @dataclass(frozen=True)
@@ -169,6 +169,11 @@ def grader_of(wanted: GraderName | Grader) -> Grader:
     Raises `InvalidRequestError` for a name that no grader has.
     """
     if not isinstance(wanted, str):
+        if not (callable(getattr(wanted, "check", None)) and callable(getattr(wanted, "grade", 0))):
+            raise InvalidRequestError(
+                "grader: expected a name, or an object with check(expected) and "
+                f"grade(output, expected), got {wanted!r}."
+            )
         return wanted
     if wanted not in _GRADERS:
         raise InvalidRequestError(
@@ -183,7 +188,18 @@ def grade(result: BatchResult, grader: Grader, expected: Any) -> Grade:
         return failed(result.error or result.status)
     if result.refused:
         return failed("the model refused to answer")
-    return grader.grade(result.output, expected)
+    return _graded(grader.grade(result.output, expected), grader)
+
+
+def _graded(found: Grade | float, grader: Grader) -> Grade:
+    if isinstance(found, Grade):
+        return found
+    if isinstance(found, int | float) and 0 <= found <= 1:
+        return Grade(float(found), passed=found == 1)
+    raise InvalidRequestError(
+        f"grader: {type(grader).__name__}.grade returned {found!r}; expected a Grade, or a number "
+        "from 0.0 to 1.0. Mend it and retry the run: the replies are collected, not paid for again."
+    )
 
 
 def _place(at: str, key: object = None) -> str:

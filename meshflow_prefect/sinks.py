@@ -115,7 +115,8 @@ class _Destination:
     def refuse_what_is_there(self) -> None:
         if self.filesystem.exists(self.path):
             raise DestinationError(
-                f"{self.name!r} exists: remove it, name another file, or ask to overwrite it.",
+                f"{self.name!r} exists: remove it, name another file, or replace it with "
+                "overwrite=True (--overwrite).",
                 url=self.name,
             )
 

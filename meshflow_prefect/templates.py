@@ -17,6 +17,9 @@ _SPEC = re.compile(
 )
 """Python's format specs, where a width has at most three digits: a wider one fills the memory."""
 
+_MOST_NAMED = 20
+"""How many of a row's columns an error names."""
+
 _NUMERIC = frozenset("bcdeEfFgGnoxX%")
 
 
@@ -70,7 +73,7 @@ class Template:
             try:
                 value = values[name]
             except KeyError:
-                raise TemplateError(f"column {name!r} is missing", column=name) from None
+                raise TemplateError(_missing(name, values), column=name) from None
             parts.append(value if type(value) is str and not spec else _text(name, value, spec))
         return "".join(parts)
 
@@ -115,3 +118,9 @@ def _text(name: str, value: Any, spec: str) -> str:
     except (TypeError, ValueError, OverflowError) as error:
         what = f"does not fit the format {spec!r}" if spec else "cannot be written as JSON"
         raise TemplateError(f"column {name!r} {what}: {error}", column=name) from None
+
+
+def _missing(name: str, values: Mapping[str, Any]) -> str:
+    there = ", ".join([*values][:_MOST_NAMED])
+    more = ", …" if len(values) > _MOST_NAMED else ""
+    return f"column {name!r} is missing; the row has {there or 'none'}{more}"

@@ -109,14 +109,16 @@ def test_killed_between_two_batches_it_goes_on_with_the_next(emulator, shell, tm
 
 
 @stepped
-def test_interrupted_it_says_that_the_batches_go_on(emulator, shell, tmp_path):
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interrupted_it_says_that_the_batches_go_on(emulator, shell, tmp_path, sent, code):
     process = shell.start("run", source_of(tmp_path, 2), *ASKED)
     wait_until(lambda: retrieved(emulator), "the command waits", limit=90)
 
-    process.send_signal(signal.SIGINT)
-    _, err = shell.end(process, code=130)
+    process.send_signal(sent)
+    _, err = shell.end(process, code=code)
 
     assert "the same command collects them" in err
+    assert "Traceback" not in err
     assert [batch["status"] for batch in emulator.batches()] == ["in_progress"]
 
 
@@ -124,7 +126,7 @@ def test_interrupted_it_says_that_the_batches_go_on(emulator, shell, tmp_path):
     ("options", "why"),
     [
         (("--max-cost-usd", "0.0001"), "may cost up to US$"),
-        (("--prompt", "{other}"), "in.jsonl, line 1: column 'other' is missing"),
+        (("--prompt", "{other}"), "in.jsonl, line 1, line 2, line 3: column 'other' is missing"),
         (("--params", "[1]"), "--params: expected a JSON object"),
         (("-o", "there.jsonl"), "'there.jsonl' exists"),
     ],
@@ -187,3 +189,13 @@ def test_without_a_prefect_server_it_brings_its_own(emulator, shell, tmp_path):
 
     assert numbers(read_rows(tmp_path / "out.jsonl")) == list(range(3))
     assert sizes(emulator) == [3]
+
+
+def test_where_no_row_succeeds_the_exit_code_says_so(emulator, shell, tmp_path):
+    emulator.plan({"on": "rows", "outcome": "errored", "error": "not_found_error"})
+
+    out, err = shell.run("run", source_of(tmp_path, 3), *ASKED, code=1)
+
+    assert json.loads(out)["statuses"] == {"errored": 3}
+    assert "None of the 3 rows succeeded" in err
+    assert len(read_rows(tmp_path / "out.jsonl")) == 3

@@ -14,7 +14,7 @@ REQUESTS = {
     "batch-file/batch-file": 12,
     "nightly-eval/nightly-eval": 20,
     "cost-gate/cost-gate": 12,
-    "batch-documents/bulk-documents": 6,  # the seventh document is encrypted
+    "bulk-documents/bulk-documents": 6,  # the seventh document is encrypted
     "prompt-ab-test/prompt-ab-test": 40,  # two prompts for each of twenty cases
 }
 """How many requests each deployment sends, all in one batch."""
@@ -25,7 +25,7 @@ def test_every_deployment_of_the_project_deploys_sleeps_and_reports(stack, emula
     output, documents = tmp_path / "reviews.jsonl", tmp_path / "documents.jsonl"
     others = {
         "batch-file/batch-file": {"destination": str(output)},
-        "batch-documents/bulk-documents": {"destination": str(documents)},
+        "bulk-documents/bulk-documents": {"destination": str(documents)},
         "cost-gate/cost-gate": {"update_baseline": True},
     }
     pool, stack.pool = stack.pool, "meshflow"
@@ -57,4 +57,4 @@ def test_every_deployment_of_the_project_deploys_sleeps_and_reports(stack, emula
     assert all(row["succeeded"] and row["text"] for row in rows)
     read = [json.loads(line) for line in documents.read_text().splitlines()]
     assert [row["custom_id"] for row in read if row["error_type"] == "bad_row"] == ["locked.pdf"]
-    assert sum(row["succeeded"] for row in read) == REQUESTS["batch-documents/bulk-documents"]
+    assert sum(row["succeeded"] for row in read) == REQUESTS["bulk-documents/bulk-documents"]

@@ -27,7 +27,7 @@ NAMES = [
 
 def test_the_sample_documents_are_read_without_a_process_in_between(worker, emulator, tmp_path):
     deployment = worker.deploy(
-        "flows/bulk_documents.py:batch_documents", directory=ROOT, flow_name="batch-documents"
+        "flows/bulk_documents.py:batch_documents", directory=ROOT, flow_name="bulk-documents"
     )
     run_id = worker.start(
         deployment,

@@ -47,6 +47,8 @@ class Tally:
     cache_read_tokens: int = 0
     saved_by_cache: Decimal = field(default_factory=Decimal)
     """US$ that the prompt cache has saved; negative where writing cost more than reading saved."""
+    refused: int = 0
+    """Replies that are refusals."""
     unknown_cost: int = 0
     """Rows whose cost is not known."""
     again: list[int] = field(default_factory=list)
@@ -60,6 +62,7 @@ class Tally:
         output = int(usage.get("output_tokens") or 0)
         self.output_tokens += output
         self.input_tokens += result.tokens - output
+        self.refused += result.refused
         if result.cost_usd is None:
             self.unknown_cost += 1
         elif result.model is not None and usage:

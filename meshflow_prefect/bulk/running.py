@@ -11,6 +11,7 @@ from prefect import get_client
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
+from meshflow_prefect.bulk.apart import check_apart
 from meshflow_prefect.bulk.display import showing
 from meshflow_prefect.bulk.estimate import budget_of, check_budget, estimate
 from meshflow_prefect.bulk.job import FileJob, part_of
@@ -48,6 +49,7 @@ async def rows_to_file(
     the words of the user.
     """
     max_cost = budget_of(max_cost_usd)
+    await asyncio.to_thread(check_apart, source, destination)
     source = shown(source)
     # A key names the job wherever its output goes; two others of a run do not write the same file.
     name = hashlib.sha256((terms.job_key or destination).encode()).hexdigest()[:8]

@@ -118,7 +118,7 @@ class _Writer:
         self._models: dict[str, ModelShare] = {}
         self._chunk: ChunkFile | None = None
         self._count = self._duplicates = 0
-        self._bad: list[str] = []
+        self._bad: list[tuple[str, str]] = []
         self._bad_count = 0
 
     def __enter__(self) -> Self:
@@ -150,9 +150,8 @@ class _Writer:
         line = orjson.dumps(entry)
         self._content.update(line)
         if why:
-            why = f"{row.place}: {why}"
-            self._refuse(why)
-            line = orjson.dumps([NOT_SENT, why, name])
+            self._refuse(row.place, why)
+            line = orjson.dumps([NOT_SENT, f"{row.place}: {why}", name])
         if self._how.include_input:
             kept = self._columns.renamed(row.values if row.kept is None else row.kept)
             line = line[:-1] + b"," + orjson.dumps(kept) + b"]"
@@ -226,23 +225,27 @@ class _Writer:
             self._chunks.append(self._chunk.close())
             self._chunk = None
 
-    def _refuse(self, why: str) -> None:
+    def _refuse(self, place: str, why: str) -> None:
         if self._how.on_bad_row == "skip":
             self._bad_count += 1
             self._progress.bad_rows = self._bad_count
             return
-        self._bad.append(why)
+        self._bad.append((place, why))
         if len(self._bad) == _NAMED:
             self._fail(" The rest was not read.")
 
     def _fail(self, rest: str = "") -> None:
         first = "the first " if rest else ""
+        places: dict[str, list[str]] = {}
+        for place, why in self._bad:
+            places.setdefault(why, []).append(place)
+        told = (f"{_places(found)}: {why}" for why, found in places.items())
         raise BadRowsError(
             f"{len(self._bad)} of {first}{self._count:,} rows cannot be sent: "
-            + "; ".join(self._bad)
+            + "; ".join(told)
             + f".{rest} Nothing was submitted. Mend them, or keep them out of the batches with "
-            "on_bad_row='skip': then the output says of each what is wrong.",
-            rows=list(self._bad),
+            "on_bad_row='skip' (--on-bad-row skip): the output says of each what is wrong then.",
+            rows=[f"{place}: {why}" for place, why in self._bad],
         )
 
     def _open(self, name: str) -> BinaryIO:
@@ -253,3 +256,9 @@ class _Writer:
         seen = Seen(self._directory / name)
         self._files.callback(seen.close)
         return seen
+
+
+def _places(found: list[str]) -> str:
+    """Return where rows are, without the name of their file where it is the first one's."""
+    file, comma, _ = found[0].rpartition(", ")
+    return ", ".join([found[0], *(place.removeprefix(file + comma) for place in found[1:])])

@@ -31,6 +31,8 @@ class FileSummary:
     failures: Mapping[str, int]
     """What went wrong with requests, in words, and with how many rows, the most frequent first: of
     the first 20 kinds. The destination has the words for every row."""
+    refused: int
+    """Requests that the model declined to answer; a refusal is a reply."""
     requests: int
     """That were to be sent: fewer than rows where some are bad, or the same as earlier ones."""
     bad_rows: int
@@ -78,9 +80,11 @@ class FileSummary:
 
     def __str__(self) -> str:
         counts = ", ".join(f"{count:,} {status}" for status, count in self.statuses.items())
+        counts += f" ({self.refused:,} refused)" if self.refused else ""
         cost = "of unknown cost" if self.cost_usd is None else f"US$ {self.cost_usd:.6g}"
+        batches = f"{len(self.batch_ids):,} batch{'' if len(self.batch_ids) == 1 else 'es'}"
         return (
-            f"{self.rows:,} rows of {self.source}: {counts}; {len(self.batch_ids)} batches, "
+            f"{counted(self.rows, 'row')} of {self.source}: {counts}; {batches}, "
             f"{self.tokens:,} tokens, {cost} (standard price US$ {self.standard_cost_usd:.6g}); "
             f"written to {self.destination}"
         )
@@ -117,6 +121,7 @@ def summarise(
         rows=plan.rows,
         statuses=dict(endings.statuses),
         failures=dict(endings.failures.most_common()),
+        refused=sum(tally.refused for tally in tallies),
         requests=plan.requests,
         bad_rows=plan.bad_rows,
         duplicates=plan.duplicates,

@@ -14,7 +14,7 @@ from meshflow_prefect.cli.app import done, fail, print_json
 from meshflow_prefect.errors import InvalidRequestError
 from meshflow_prefect.structured import OutputType
 
-_INTERRUPTED = 130
+_INTERRUPTED, _TERMINATED = 130, 143
 
 
 def run_file_job(work: Coroutine[Any, Any, Any]) -> None:
@@ -22,17 +22,22 @@ def run_file_job(work: Coroutine[Any, Any, Any]) -> None:
     summary = interruptible(work)
     print(summary, file=sys.stderr)
     print_json(summary.to_dict())
+    if not summary.succeeded:
+        fail(f"None of the {summary.rows:,} rows succeeded; each says why in the output.")
     if summary.unsent:
         fail(f"{summary.unsent:,} requests were not sent: max_cost_usd was reached.")
 
 
 def interruptible(work: Coroutine[Any, Any, Any], *, code: int = 1) -> Any:
-    """Run a job that Ctrl-C leaves to be gone on with; see `done` for `code`."""
+    """Run a job that Ctrl-C or SIGTERM leave to be gone on with; see `done` for `code`."""
+    from prefect.exceptions import TerminationSignal
+
     try:
         return done(work, code=code)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, TerminationSignal) as signal:
         print("Stopped. Batches go on; the same command collects them.", file=sys.stderr)
-        raise SystemExit(_INTERRUPTED) from None
+        by_hand = isinstance(signal, KeyboardInterrupt)
+        raise SystemExit(_INTERRUPTED if by_hand else _TERMINATED) from None
 
 
 def digest_of(said: Any) -> str:

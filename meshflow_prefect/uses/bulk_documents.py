@@ -26,7 +26,7 @@ from meshflow_prefect.uses.artifacts import show
 from meshflow_prefect.uses.documents_page import page_of
 
 
-@batch_flow(name="batch-documents", persist_result=True)
+@batch_flow(name="bulk-documents", persist_result=True)
 async def batch_documents(
     source: str,
     destination: str,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from decimal import Decimal
 from math import floor
@@ -31,9 +32,11 @@ class Tolerances:
         for name, given in names.items():
             value = getattr(self, name)
             # NaN is in no range, and so is refused too.
-            if value is not None and not 0 <= value < float("inf"):
+            most = 1.0 if name == "failures" else sys.float_info.max
+            if value is not None and not 0 <= value <= most:
+                upto = " to 1" if name == "failures" else ""
                 raise InvalidRequestError(
-                    f"{given}: expected a share from 0, such as 0.1 for 10 %, got {value!r}."
+                    f"{given}: expected a share from 0{upto}, such as 0.1 for 10 %, got {value!r}."
                 )
 
 

@@ -145,7 +145,8 @@ async def evaluate(
 
 def _check(name: str, *, threshold: float | None, pass_mark: int, keep: int) -> None:
     check_name(name)
-    if threshold is not None and not 0.0 <= threshold <= 1.0:
+    is_number = isinstance(threshold, int | float)
+    if threshold is not None and not (is_number and 0.0 <= threshold <= 1.0):
         raise InvalidRequestError(f"threshold: expected 0.0 to 1.0, got {threshold!r}.")
     if pass_mark not in range(1, 6):
         raise InvalidRequestError(f"pass_mark: expected 1 to 5, got {pass_mark!r}.")

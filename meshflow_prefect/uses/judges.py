@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 from meshflow_prefect.errors import InvalidRequestError
 from meshflow_prefect.grading import Grade, Grader, GraderName, grade, grader_of, not_graded
@@ -78,6 +78,9 @@ def judge_or_grader(grader: GraderLike, *, rubric: str, judge_model: str) -> Jud
                 "judge_model: name the model that judges, for grader='judge'."
             )
         return Judge(model=judge_model, rubric=rubric.strip())
+    if isinstance(grader, str) and grader not in get_args(GraderName):
+        known = ", ".join([*get_args(GraderName), "judge"])
+        raise InvalidRequestError(f"grader: expected one of {known}, got {grader!r}.")
     for name, value in (("rubric", rubric), ("judge_model", judge_model)):
         if value:
             raise InvalidRequestError(f"{name}: only grader='judge' reads it, got {grader!r}.")

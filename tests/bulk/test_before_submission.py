@@ -131,3 +131,15 @@ async def test_nothing_is_kept_of_a_source_that_cannot_be_sent(source, tmp_path,
     left = {path.name for path in spools.rglob("*") if path.is_file()}
     assert left <= {"artifact", ".at-work"}
     assert len(read_rows(source)) == 5
+
+
+async def test_the_same_fault_of_many_rows_is_told_once_with_the_columns_there_are(tmp_path):
+    source = write_rows(tmp_path / "in.jsonl", [{"n": n, "id": f"r{n}"} for n in range(5)])
+    with pytest.raises(BadRowsError) as told:
+        await run_file(source, tmp_path / "out.jsonl", prompt="{tone}")
+
+    assert (
+        f"5 rows cannot be sent: {source}, line 1, line 2, line 3, line 4, line 5: column "
+        "'tone' is missing; the row has n, id. Nothing was submitted" in str(told.value)
+    )
+    assert len(told.value.details["rows"]) == 5

@@ -90,7 +90,7 @@ def test_a_value_that_does_not_fit_its_format_is_an_error(value):
 def test_a_column_that_is_missing_is_named():
     with pytest.raises(TemplateError) as caught:
         Template("{id} {text}").render({"id": "1", "body": "x"})
-    assert str(caught.value) == "column 'text' is missing"
+    assert str(caught.value) == "column 'text' is missing; the row has id, body"
     assert caught.value.column == "text"
 
 

@@ -91,6 +91,8 @@ def test_failures_are_a_share_of_all_cases_beyond_those_of_the_baseline():
     before = run(*cases, failed=1)
     assert compared(before, run(*cases, failed=3), failures=0.05).passed
     assert failed(compared(before, run(*cases, failed=4), failures=0.05)) == ["failures"]
+    with pytest.raises(InvalidRequestError, match="a share from 0 to 1"):
+        compared(before, run(*cases, failed=3), failures=2.0)
 
 
 def test_a_cost_that_is_not_known_passes_no_limit():

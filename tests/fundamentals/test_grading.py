@@ -157,3 +157,31 @@ def test_a_grade_is_written_as_json():
         "reason": "",
         "problem": "",
     }
+
+
+class Length:
+    """A grader of one's own."""
+
+    def __init__(self, found):
+        self.found = found
+
+    def check(self, expected):
+        pass
+
+    def grade(self, output, expected):
+        return self.found
+
+
+@pytest.mark.parametrize(
+    ("found", "score", "passed"), [(1, 1.0, True), (0.5, 0.5, False), (True, 1.0, True)]
+)
+def test_a_number_is_a_grade(found, score, passed):
+    given = grade(reply("x"), Length(found), None)
+
+    assert (given.score, given.passed) == (score, passed)
+
+
+@pytest.mark.parametrize("found", [None, "good", 1.5, float("nan"), -1])
+def test_what_is_no_grade_is_an_error_that_says_what_to_do(found):
+    with pytest.raises(InvalidRequestError, match=r"Length.grade returned .* retry the run"):
+        grade(reply("x"), Length(found), None)

@@ -105,7 +105,7 @@ def test_each_row_knows_where_its_result_will_be(tmp_path):
     plan, place = written(tmp_path, rows, how)
 
     entries = [orjson.loads(line) for line in place.rows.read_bytes().splitlines()]
-    why = f"{tmp_path}/rows.jsonl, line 5: column 'text' is missing"
+    why = f"{tmp_path}/rows.jsonl, line 5: column 'text' is missing; the row has no"
     assert entries == [
         [0, 0, "0"], [0, 1, "1"], [0, 0, "2"], [1, 0, "mine"], [NOT_SENT, why, "4"], [1, 0, "5"],
     ]  # fmt: skip
