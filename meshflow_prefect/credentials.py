@@ -36,7 +36,9 @@ class AnthropicCredentials(Block):
         "https://raw.githubusercontent.com/PrefectHQ/prefect/"
         "420d0d6a78bb6df1fc18bcf188fdad43c1d22ea9/assets/block-logos/secret.png"
     )
-    _documentation_url: ClassVar[HttpUrl] = HttpUrl("https://pypi.org/project/meshflow-prefect/")
+    _documentation_url: ClassVar[HttpUrl] = HttpUrl(
+        "https://platform.claude.com/docs/en/build-with-claude/batch-processing"
+    )
 
     api_key: SecretStr | None = Field(
         default=None,
