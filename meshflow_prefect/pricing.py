@@ -120,6 +120,12 @@ def exact(cost_usd: float) -> Decimal:
     return Decimal(repr(cost_usd))
 
 
+def billed_tokens(usages: Iterable[Mapping[str, Any]]) -> tuple[int, int]:
+    """Return the input tokens, cache writes and reads included, and the output tokens of all."""
+    counts = [tokens_of(usage) for usage in usages]
+    return sum(each.input for each in counts), sum(each.output for each in counts)
+
+
 def without_cache(usage: Mapping[str, Any]) -> dict[str, Any]:
     """Return a usage object as it would be if the same prompt had not been cached."""
     return {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from os.path import realpath
 
 from fsspec.utils import glob_translate  # type: ignore[import-untyped]
 
@@ -13,10 +14,8 @@ from meshflow_prefect.filesystems import is_local, open_filesystem, shown
 def check_apart(source: str, destination: str) -> None:
     """Raise `DestinationError` for a destination that is the source, in its folder, or of its glob.
 
-    Two names of one file (links) are told apart only where the filesystem is local.
+    That a link leads to the source is seen where the filesystem is local.
     """
-    from os.path import realpath
-
     of_source, read = open_filesystem(source, None, SourceError)
     of_destination, written = open_filesystem(destination, None, DestinationError)
     if type(of_source) is not type(of_destination):

@@ -38,7 +38,7 @@ _UNSENT = rest_of(
 
 
 _KINDS = 20
-"""How many different failures are kept in words; the rows hold all."""
+"""How many different failures, and how many bad rows, are kept in words; the rows hold all."""
 
 
 @dataclass
@@ -47,16 +47,23 @@ class Endings:
 
     statuses: Counter[ResultStatus] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
-    """What went wrong, in words, and with how many rows: the first kinds that were met. Without
-    rows that were no requests, each of which has words of its own."""
+    """What went wrong with requests, in words, and with how many: the first kinds that were met."""
+    problems: list[str] = field(default_factory=list)
+    """What is wrong with rows that were no requests, each with its place: of the first."""
 
-    def count(self, status: ResultStatus, rest: bytes, *, was_request: bool = True) -> None:
-        """Add one row, by its status and its JSON (see `Results.rest`)."""
+    def count(self, status: ResultStatus, rest: bytes) -> None:
+        """Add the row of a request, by its status and its JSON (see `Results.rest`)."""
         self.statuses[status] += 1
-        if status != "succeeded" and was_request:
+        if status != "succeeded":
             error = orjson.loads(b"{" + rest)["error"]
             if len(self.failures) < _KINDS or error in self.failures:
                 self.failures[error] += 1
+
+    def count_bad(self, why: str) -> None:
+        """Add a row that was no request."""
+        self.statuses["errored"] += 1
+        if len(self.problems) < _KINDS:
+            self.problems.append(why)
 
 
 class ChunkResults:
@@ -103,12 +110,12 @@ def assemble(rows: Path, results: ChunkResults, sink: Sink, progress: Progress) 
     with rows.open("rb") as lines:
         for line in lines:
             chunk, position, row_id, *columns = orjson.loads(line)
-            status: ResultStatus
             if chunk == NOT_SENT:
-                status, rest = "errored", _bad_row(position)
+                rest = _bad_row(position)
+                endings.count_bad(position)
             else:
                 status, rest = results.find(chunk, position)
-            endings.count(status, rest, was_request=chunk != NOT_SENT)
+                endings.count(status, rest)
             if columns and columns[0]:
                 # Behind the result's own columns.
                 rest = rest[:-1] + b"," + orjson.dumps(columns[0])[1:]

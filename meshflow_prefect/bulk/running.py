@@ -16,7 +16,6 @@ from meshflow_prefect.bulk.display import showing
 from meshflow_prefect.bulk.estimate import budget_of, check_budget, estimate
 from meshflow_prefect.bulk.job import FileJob, part_of
 from meshflow_prefect.bulk.plan import Plan
-from meshflow_prefect.bulk.problems import first_problems
 from meshflow_prefect.bulk.progress import Progress
 from meshflow_prefect.bulk.spool import Spooling
 from meshflow_prefect.bulk.steps import read_source, write_output
@@ -88,7 +87,6 @@ async def rows_to_file(
             source=source,
             destination=shown(destination),
             unsent=work.unsent,
-            problems=await asyncio.to_thread(first_problems, plan, place.rows),
         )
     log_summary(get_run_logger(), summary)
     await asyncio.to_thread(whole.clear)

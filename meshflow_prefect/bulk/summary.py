@@ -109,7 +109,6 @@ def summarise(
     source: str,
     destination: str,
     unsent: int,
-    problems: tuple[str, ...],
 ) -> FileSummary:
     """Add up what was spooled, what each batch brought, and how each row ended."""
     tallies = list(tallies)
@@ -134,5 +133,5 @@ def summarise(
         saved_by_cache_usd=float(sum((tally.saved_by_cache for tally in tallies), Decimal(0))),
         saved_by_deduplication_usd=float(cost / sent * plan.duplicates) if sent else 0.0,
         unsent=unsent,
-        problems=problems,
+        problems=tuple(endings.problems),
     )

@@ -12,6 +12,7 @@ from meshflow_prefect.chunking import MAX_BYTES, MAX_REQUESTS
 from meshflow_prefect.cli.app import app
 from meshflow_prefect.cli.jobs import (
     digest_of,
+    failing_above,
     object_of,
     output_type_of,
     run_file_job,
@@ -112,10 +113,7 @@ def documents(
 
     positional = ("source", "output", "instruction")
     options = {name: given[name] for name in given if name not in positional}
-    if failure_threshold is None:
-        options["failure_threshold"] = 0.0
-    else:
-        options["on_failure"] = "raise"
+    options |= failing_above(failure_threshold)
 
     async def work() -> Any:
         options["params"] = object_of("--params", params)

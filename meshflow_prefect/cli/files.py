@@ -16,6 +16,7 @@ from meshflow_prefect.chunking import MAX_BYTES, MAX_REQUESTS, Limits, id_suffix
 from meshflow_prefect.cli.app import app, done, print_json
 from meshflow_prefect.cli.jobs import (
     digest_of,
+    failing_above,
     object_of,
     output_type_of,
     run_file_job,
@@ -124,10 +125,7 @@ def run(
     from meshflow_prefect.bulk.flow import batch_file
 
     options = {name: given[name] for name in given if name not in ("output", "source", "params")}
-    if failure_threshold is None:
-        options["failure_threshold"] = 0.0
-    else:
-        options["on_failure"] = "raise"
+    options |= failing_above(failure_threshold)
 
     async def work() -> Any:
         options["params"] = object_of("--params", params)

@@ -40,6 +40,13 @@ def interruptible(work: Coroutine[Any, Any, Any], *, code: int = 1) -> Any:
         raise SystemExit(_INTERRUPTED if by_hand else _TERMINATED) from None
 
 
+def failing_above(threshold: float | None) -> dict[str, Any]:
+    """Return the options of a job that fails beyond a share of failed rows; None: it never does."""
+    if threshold is None:
+        return {"on_failure": "return", "failure_threshold": 0.0}
+    return {"on_failure": "raise", "failure_threshold": threshold}
+
+
 def digest_of(said: Any) -> str:
     """Return a digest of all that decides what a command submits, as JSON values."""
     whole = orjson.dumps(said, option=orjson.OPT_SORT_KEYS)

@@ -15,7 +15,7 @@ import orjson
 
 from meshflow_prefect.errors import InvalidRequestError
 from meshflow_prefect.models import BatchResult
-from meshflow_prefect.pricing import exact, tokens_of
+from meshflow_prefect.pricing import billed_tokens, exact
 from meshflow_prefect.reporting import standard_cost
 
 _KIND = "meshflow-prefect cost baseline"
@@ -34,9 +34,7 @@ class CaseCost(NamedTuple):
     @classmethod
     def of(cls, result: BatchResult) -> Self:
         """Return what was billed for a result."""
-        usages = result.billed_usage
-        output = sum(int(usage.get("output_tokens") or 0) for usage in usages)
-        return cls(sum(tokens_of(usage).input for usage in usages), output, result.cost_usd)
+        return cls(*billed_tokens(result.billed_usage), result.cost_usd)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 from meshflow_prefect.models import BatchResult
-from meshflow_prefect.pricing import exact, tokens_of, total_cost
+from meshflow_prefect.pricing import billed_tokens, exact, total_cost
 from meshflow_prefect.uses.markdown import money
 
 
@@ -26,13 +26,12 @@ class Spending:
     def of(cls, results: Iterable[BatchResult]) -> Self:
         """Add up what was billed for some results."""
         results = list(results)
-        usages = [usage for result in results for usage in result.billed_usage]
-        output = sum(int(usage.get("output_tokens") or 0) for usage in usages)
+        read, written = billed_tokens(u for result in results for u in result.billed_usage)
         cost = total_cost(results)
         return cls(
             requests=len(results),
-            input_tokens=sum(tokens_of(usage).input for usage in usages),
-            output_tokens=output,
+            input_tokens=read,
+            output_tokens=written,
             cost_usd=None if cost is None else float(cost),
         )
 

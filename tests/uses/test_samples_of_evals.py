@@ -2,31 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-from typing import Any
-
 import pytest
-import yaml
-from prefect import Flow
 
 from tests.support.files import sizes
-from tests.support.jobs import SOON
-
-ROOT = Path(__file__).parents[2]
+from tests.support.samples import ROOT, deployment, described
 
 pytestmark = pytest.mark.anthropic_emulator(batch_seconds=0.001)
-
-
-def deployment(name: str) -> tuple[Flow, dict[str, Any]]:
-    """Return the flow of a deployment and its parameters, in a hurry."""
-    every = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
-    (found,) = [each for each in every if each["name"] == name]
-    path, _, function = found["entrypoint"].partition(":")
-    spec = importlib.util.spec_from_file_location(function, ROOT / path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return getattr(module, function), found["parameters"] | {"poll_interval": SOON}
 
 
 @pytest.fixture(autouse=True)
@@ -69,6 +50,4 @@ async def test_the_ab_test_compares_its_prompts(emulator):
 
 @pytest.mark.parametrize("name", ["nightly-eval", "prompt-ab-test"])
 def test_a_copied_project_spends_no_money_unasked(name):
-    every = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
-    (found,) = [each for each in every if each["name"] == name]
-    assert not any(schedule["active"] for schedule in found.get("schedules", []))
+    assert not any(schedule["active"] for schedule in described(name).get("schedules", []))

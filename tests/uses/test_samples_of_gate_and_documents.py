@@ -2,37 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import pytest
-import yaml
-from prefect import Flow
 
 from tests.support.files import read_rows, sizes
-from tests.support.jobs import SOON
-
-ROOT = Path(__file__).parents[2]
+from tests.support.samples import ROOT, deployment, described
 
 pytestmark = pytest.mark.anthropic_emulator(batch_seconds=0.001)
-
-
-def described(name: str) -> dict[str, Any]:
-    every = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
-    (found,) = [each for each in every if each["name"] == name]
-    return found
-
-
-def deployment(name: str) -> tuple[Flow, dict[str, Any]]:
-    """Return the flow of a deployment and its parameters, in a hurry."""
-    found = described(name)
-    path, _, function = found["entrypoint"].partition(":")
-    spec = importlib.util.spec_from_file_location(function, ROOT / path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return getattr(module, function), found["parameters"] | {"poll_interval": SOON}
 
 
 @pytest.fixture(autouse=True)
