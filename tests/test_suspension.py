@@ -99,11 +99,10 @@ def test_two_jobs_of_the_same_content_in_one_flow_are_two_batches(worker, emulat
     assert first["rows"][0]["message"]["id"] != second["rows"][0]["message"]["id"]
 
 
-def test_jobs_two_levels_down_and_inside_a_task_leave_together(worker, emulator, notes):
+def test_jobs_two_levels_down_and_inside_a_task_suspend_their_run(worker, emulator, notes):
     run_id = worker.start(worker.deploy("pipelines.py:nested"))
-    worker.wait_for_state(run_id, *RESTING)
-    assert len(emulator.batches()) == 3
 
+    # A busy machine may begin one of them only after the others have left: it is next then.
     run = worker.finish(run_id)
 
     assert run.run_count == 1
@@ -195,6 +194,8 @@ def test_new_code_another_worker_and_lost_storage_find_the_same_batch(
         other_disk = tmp_path / "other-disk"
         with stack.worker("arriving", PREFECT_LOCAL_STORAGE_PATH=str(other_disk)):
             run = stack.finish(run_id)
+            # A worker that stops takes the process with it, and the log lines not yet sent.
+            wait_until(lambda: not processes_of_run(run_id), "the process of the run has ended")
     finally:
         stack.pool = pool
 
