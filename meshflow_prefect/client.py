@@ -26,6 +26,7 @@ from meshflow_prefect.errors import (
 from meshflow_prefect.listing import read_list
 from meshflow_prefect.models import BatchJob, BatchRequest, BatchResult, Collected
 from meshflow_prefect.polling import check_schedule, poll_until_ended
+from meshflow_prefect.pricing import load_prices
 
 if TYPE_CHECKING:
     from anthropic import AsyncAnthropic
@@ -289,6 +290,8 @@ class AnthropicBatchClient:
         return await asked(count, about(None))
 
     async def _download(self, job: BatchJob) -> Download:
+        # As with the SDK: the first row would load the price list in the event loop.
+        await asyncio.to_thread(load_prices)
         return partial(results_file, await self._connected(), job)
 
     async def _ended(self, batch_id: str) -> BatchJob:

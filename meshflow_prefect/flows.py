@@ -25,6 +25,7 @@ from meshflow_prefect.models import DEFAULT_MODEL, BatchRequest, BatchResult
 from meshflow_prefect.params import MessageParams
 from meshflow_prefect.queueing import MAX_IN_QUEUE
 from meshflow_prefect.reporting import log_outcome
+from meshflow_prefect.returning import without_search
 from meshflow_prefect.tasks import cancel_batch
 from meshflow_prefect.terms import Terms
 
@@ -125,11 +126,11 @@ async def batch_agent_tasks(
     terms = Terms.among(given, key=await usable_credentials(api_key, credentials))
     if batch_ids is not None:
         made = _checked_ids(batch_ids, tasks)
-        return _judged(made, await collect_existing(made, terms), terms)
+        return await _judged(made, await collect_existing(made, terms), terms)
     requests = _requests(tasks, agent_model, system_prompt, max_tokens, params or {})
     # In a thread: what takes seconds must not stop the other jobs of the event loop.
     job = await asyncio.to_thread(Job.of, requests, terms, names_itself=True)
-    return _judged(job.batch_ids, await job.run(), terms)
+    return await _judged(job.batch_ids, await job.run(), terms)
 
 
 @batch_flow(name="batch-requests", persist_result=True)
@@ -185,10 +186,10 @@ async def batch_requests(
     given = locals()
     terms = Terms.among(given, key=await usable_credentials("", credentials))
     job = await asyncio.to_thread(Job.of, list(requests), terms, names_itself=False)
-    return _judged(job.batch_ids, await job.run(), terms)
+    return await _judged(job.batch_ids, await job.run(), terms)
 
 
-def _judged(
+async def _judged(
     batch_ids: Sequence[str], results: list[BatchResult], terms: Terms
 ) -> list[BatchResult]:
     """Say what came out, and return it, unless more has failed than the terms allow."""
@@ -199,7 +200,7 @@ def _judged(
         on_failure=terms.on_failure,
         threshold=terms.failure_threshold,
     )
-    return results
+    return await without_search(results)
 
 
 @flow(name="cancel-batches", flow_run_name="cancel the batches of {flow_run_id}")
