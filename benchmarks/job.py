@@ -7,7 +7,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import orjson
+
+if TYPE_CHECKING:
+    from meshflow_prefect import BatchResult
 
 T = TypeVar("T")
 
@@ -48,6 +53,21 @@ class Job:
         """Add lines to the destination."""
         with Path(self.destination).open("ab") as out:
             out.writelines(lines)
+
+    def write_results(self, rows: Iterable[dict[str, Any]], results: Iterable[BatchResult]) -> None:
+        """Add a line for each row: what the SDK's loop and the floor write of theirs."""
+        self.write(
+            orjson.dumps(
+                {
+                    "id": row["id"],
+                    "output": result.output,
+                    "input_tokens": result.usage["input_tokens"],
+                    "output_tokens": result.usage["output_tokens"],
+                }
+            )
+            + b"\n"
+            for row, result in zip(rows, results, strict=True)
+        )
 
     def as_json(self) -> str:
         return json.dumps(asdict(self))

@@ -22,4 +22,4 @@ async def run(job: Job) -> None:
                 for place, row in enumerate(rows)
             ]
             results = await client.run(requests, poll_interval=job.poll_seconds)
-            job.write(orjson.dumps(result.to_dict()) + b"\n" for result in results)
+            job.write_results(rows, results)

@@ -10,11 +10,12 @@ from meshflow_prefect import batch_agent_tasks
 
 
 async def run(job: Job) -> None:
+    rows = list(job.rows(orjson.loads))
     results = await batch_agent_tasks(
-        [job.before_text + row["text"] for row in job.rows(orjson.loads)],
+        [job.before_text + row["text"] for row in rows],
         agent_model=job.model,
         system_prompt="",
         max_tokens=job.max_tokens,
         poll_interval=job.poll_seconds,
     )
-    job.write(orjson.dumps(result.to_dict()) + b"\n" for result in results)
+    job.write_results(rows, results)
