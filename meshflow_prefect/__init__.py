@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     )
     from meshflow_prefect.flows import batch_agent_tasks, batch_requests, cancel_batches
     from meshflow_prefect.models import BatchJob, BatchRequest, BatchResult, Collected
-    from meshflow_prefect.pricing import set_price, total_cost
+    from meshflow_prefect.own_prices import set_price
+    from meshflow_prefect.pricing import total_cost
     from meshflow_prefect.tasks import cancel_batch, collect_results, poll_batch, submit_batch
     from meshflow_prefect.uses.ab_report import ABReport
     from meshflow_prefect.uses.ab_test import compare_prompts
@@ -104,6 +105,7 @@ __all__ = [
 _ROOMS = (
     "errors",
     "models",
+    "own_prices",
     "pricing",
     "client",
     "credentials",

@@ -25,6 +25,7 @@ from meshflow_prefect.errors import (
 )
 from meshflow_prefect.listing import read_list
 from meshflow_prefect.models import BatchJob, BatchRequest, BatchResult, Collected
+from meshflow_prefect.own_prices import configured_prices
 from meshflow_prefect.polling import check_schedule, poll_until_ended
 from meshflow_prefect.pricing import load_prices
 
@@ -318,6 +319,8 @@ class AnthropicBatchClient:
         import anthropic
         import anthropic.types.messages  # what the calls need of it is loaded late, too
 
+        # Wrong ones are refused now, and not when results are there.
+        configured_prices()
         failure: MeshflowError | None = None
         try:
             sdk = anthropic.AsyncAnthropic(**self._options)  # type: ignore[arg-type]

@@ -1,18 +1,18 @@
 """Usage → US$, at the batch price: half of the standard one for tokens, the same for searches.
 
 Prices come from the `genai-prices` library, which knows cache tiers and prompt-length tiers. A
-model that it does not know can be priced with `set_price`; otherwise its cost is None.
+model that it does not know can be priced with `set_price`, or by the environment for commands and
+workers; otherwise its cost is None.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from meshflow_prefect.errors import InvalidRequestError
+from meshflow_prefect.own_prices import TokenPrices, own_prices
 
 if TYPE_CHECKING:
     from meshflow_prefect.models import BatchResult
@@ -26,52 +26,6 @@ WEB_SEARCH = Decimal(10) / 1000
 """US$ for one web search, in a batch or not."""
 
 
-@dataclass(frozen=True)
-class TokenPrices:
-    """Prices of one model in US$ per million tokens."""
-
-    input: Decimal
-    output: Decimal
-    cache_write_5m: Decimal
-    cache_write_1h: Decimal
-    cache_read: Decimal
-
-
-_overrides: dict[str, TokenPrices] = {}
-
-
-def set_price(
-    model: str,
-    *,
-    input: float | Decimal,  # noqa: A002  (the name that price lists use)
-    output: float | Decimal,
-    cache_write_5m: float | Decimal | None = None,
-    cache_write_1h: float | Decimal | None = None,
-    cache_read: float | Decimal | None = None,
-) -> None:
-    """Set the standard price of `model`, in US$ per million tokens, for this process.
-
-    It wins over the price library. Cache prices left out follow Anthropic's usual multiples of the
-    input price: 1.25 (5-minute write), 2 (1-hour write) and 0.1 (read). In a deployed flow call it
-    where the flow is defined, so that every process that collects rows has it.
-    """
-    given = {"input": input, "output": output}
-    prices = {name: Decimal(str(value)) for name, value in given.items()}
-    for name, value, multiple in (
-        ("cache_write_5m", cache_write_5m, "1.25"),
-        ("cache_write_1h", cache_write_1h, "2"),
-        ("cache_read", cache_read, "0.1"),
-    ):
-        default = prices["input"] * Decimal(multiple)
-        prices[name] = default if value is None else Decimal(str(value))
-    for name, value in prices.items():
-        if not value.is_finite() or value < 0:
-            raise InvalidRequestError(
-                f"Price of {model!r}: {name}: must be 0 or more, got {value}."
-            )
-    _overrides[model] = TokenPrices(**prices)
-
-
 def cost_of(
     model: str, usage: Mapping[str, Any], *, tier: Tier = "batch", tokens: Tokens | None = None
 ) -> Decimal | None:
@@ -80,7 +34,7 @@ def cost_of(
     `tokens` are those of `usage`, for a caller who has counted them already.
     """
     tokens = tokens or tokens_of(usage)
-    if (own := _overrides.get(model)) is not None:
+    if (own := own_prices(model)) is not None:
         cost = _cost(own, tokens) / (2 if tier == "batch" else 1)
     else:
         steps = _library_prices(model, tier)
@@ -196,7 +150,7 @@ def _cost(prices: TokenPrices, tokens: Tokens) -> Decimal:
 
 def _batch_is_half(model: str) -> bool:
     """Whether tokens cost half of the standard price in a batch, of whichever kind they are."""
-    return model in _overrides or _library_halves(model)
+    return own_prices(model) is not None or _library_halves(model)
 
 
 @lru_cache(maxsize=256)

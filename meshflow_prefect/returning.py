@@ -7,7 +7,6 @@ them, and 20 seconds for a hundred thousand.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from typing import Any, TypeVar, cast
 
@@ -47,8 +46,7 @@ async def without_search(returned: T) -> T:
     record = store.create_result_record(returned)
     if should_persist_result():
         try:
-            # In a thread: it takes seconds, too, and the event loop may have other jobs.
-            await asyncio.to_thread(store.persist_result_record, record)
+            await store.apersist_result_record(record)
         except Exception as error:  # noqa: BLE001  (as Prefect does: the results are here)
             get_run_logger().warning(
                 "The results could not be stored (%s): this run returns them, but a run that is "

@@ -181,6 +181,24 @@ def test_an_estimate_contains_what_is_charged(emulator, shell, tmp_path):
     assert "30 requests in 2 batches" in err
 
 
+def test_a_model_has_the_prices_of_the_environment(emulator, shell, tmp_path):
+    command = ("run", source_of(tmp_path, 3), *ASKED, "--max-cost-usd", "1", "-m")
+    _, err = shell.run(*command, "claude-next", code=1)
+    assert "MESHFLOW_PRICES" in err
+
+    shell.env["MESHFLOW_PRICES"] = '{"claude-next": {"input": 2}}'
+    _, err = shell.run(*command, "claude-next", code=1)
+    assert "Price of 'claude-next': output: is missing" in err
+    assert emulator.batches() == []
+
+    # The emulator knows the models of the list alone.
+    shell.env["MESHFLOW_PRICES"] = '{"claude-opus-5": {"input": 2, "output": 10}}'
+    out, _ = shell.run(*command, "claude-opus-5")
+    usage = emulator.spend()["claude-opus-5"]
+    tokens = 2 * usage["input_tokens"] + 10 * usage["output_tokens"]
+    assert json.loads(out)["cost_usd"] == pytest.approx(tokens / 1_000_000 / 2)
+
+
 def test_without_a_prefect_server_it_brings_its_own(emulator, shell, tmp_path):
     del shell.env["PREFECT_API_URL"]
     shell.env["PREFECT_HOME"] = str(tmp_path / "home")

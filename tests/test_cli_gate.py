@@ -76,7 +76,7 @@ def test_a_script_of_ci_goes_on_or_ends_by_the_exit_code_of_the_gate(emulator, s
     assert "TOO MUCH" in failing.stderr
     assert "Grew most" in failing.stderr
     assert "│ [case] 0 │" in failing.stderr
-    assert "'set.jsonl' takes more than its baseline in 'baseline.json' allows" in failing.stderr
+    assert "set.jsonl takes more than its baseline in 'baseline.json' allows" in failing.stderr
     assert "Traceback" not in failing.stderr
     # Each measures anew: what the model does may have changed, whatever the files.
     assert sizes(emulator) == [6, 6, 6]
@@ -85,7 +85,7 @@ def test_a_script_of_ci_goes_on_or_ends_by_the_exit_code_of_the_gate(emulator, s
 def test_the_tolerances_are_shares_and_an_update_takes_what_there_is(shell, tmp_path):
     out, err = shell.run(*asked("--update-baseline"))
     assert json.loads(out)["updated"] is True
-    assert "6 cases of 'set.jsonl' by claude-haiku-4-5-20251001\n" in err
+    assert "6 cases of set.jsonl by claude-haiku-4-5-20251001\n" in err
     assert "Cost gate: baseline stored\n" in err
     assert "│ at standard price │" in err
 

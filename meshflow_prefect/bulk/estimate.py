@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import random
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from decimal import Decimal
+from itertools import pairwise
 from math import ceil
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -125,7 +127,7 @@ def check_budget(found: Estimate, max_cost_usd: float) -> None:
         raise OverBudgetError(
             f"max_cost_usd: the price of a model of {found.source!r} is not known, so the job "
             "cannot be held to a budget. Nothing was submitted. Say what it costs with "
-            "`set_price`, or leave max_cost_usd out."
+            "`set_price` or MESHFLOW_PRICES, or leave max_cost_usd out."
         )
     if found.most_usd > max_cost_usd:
         raise OverBudgetError(
@@ -224,9 +226,15 @@ def _range(least: float | None, most: float | None) -> str:
 
 
 def _sample(plan: Plan, place: Workplace) -> Iterator[bytes]:
-    """Yield requests at even distances over all chunks."""
+    """Yield one request of every twentieth part, in order.
+
+    Any one of it, so that rows which repeat themselves are not all of the same kind; and the same
+    ones for the same job, so that it is not refused today and allowed tomorrow.
+    """
     count = min(SAMPLE, plan.requests)
-    wanted = {position * plan.requests // count for position in range(count)}
+    bounds = [part * plan.requests // max(1, count) for part in range(count + 1)]
+    chance = random.Random(plan.digest)  # noqa: S311  (no secret)
+    wanted = {chance.randrange(start, end) for start, end in pairwise(bounds)}
     position = 0
     for number, chunk in enumerate(plan.chunks):
         end = position + chunk.requests

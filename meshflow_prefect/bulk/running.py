@@ -22,7 +22,13 @@ from meshflow_prefect.bulk.steps import read_source, write_output
 from meshflow_prefect.bulk.summary import FileSummary, log_summary, summarise
 from meshflow_prefect.bulk.workplace import Workplace
 from meshflow_prefect.chunking import id_suffix
-from meshflow_prefect.errors import BatchFailedError, ContentChangedError
+from meshflow_prefect.errors import (
+    BatchFailedError,
+    ContentChangedError,
+    InvalidRequestError,
+    OverBudgetError,
+    SourceError,
+)
 from meshflow_prefect.failures import too_many
 from meshflow_prefect.filesystems import shown
 from meshflow_prefect.ledger import Entry
@@ -60,34 +66,40 @@ async def rows_to_file(
     if begun is None:
         await asyncio.to_thread(check_destination, destination, overwrite=overwrite)
     whole, progress = Workplace.of(job), Progress()
-    with whole.present():
-        async with showing(progress, whole.directory):
-            opened = await asyncio.to_thread(open_source)
-            plan, place = await _spooled(opened, how, whole, progress)
-            _check_unchanged(plan, begun, source)
-            if max_cost_usd is not None and begun is None:
-                async with terms.key.get_client() as anthropic:
-                    check_budget(await estimate(source, plan, place, anthropic), max_cost_usd)
-            work = FileJob(
-                name=name,
-                plan=plan,
-                place=place,
-                terms=terms,
-                progress=progress,
-                submitted=submitted,
-                read=None if terms.output is None else terms.output.parse,
-                max_cost=max_cost,
+    try:
+        with whole.present():
+            async with showing(progress, whole.directory):
+                opened = await asyncio.to_thread(open_source)
+                plan, place = await _spooled(opened, how, whole, progress)
+                _check_unchanged(plan, begun, source)
+                if max_cost_usd is not None and begun is None:
+                    async with terms.key.get_client() as anthropic:
+                        check_budget(await estimate(source, plan, place, anthropic), max_cost_usd)
+                work = FileJob(
+                    name=name,
+                    plan=plan,
+                    place=place,
+                    terms=terms,
+                    progress=progress,
+                    submitted=submitted,
+                    read=None if terms.output is None else terms.output.parse,
+                    max_cost=max_cost,
+                )
+                await work.run()
+                endings = await write_output(destination, plan, place, progress)
+            summary = summarise(
+                plan,
+                work.tallies(),
+                endings,
+                source=source,
+                destination=shown(destination),
+                unsent=work.unsent,
             )
-            await work.run()
-            endings = await write_output(destination, plan, place, progress)
-        summary = summarise(
-            plan,
-            work.tallies(),
-            endings,
-            source=source,
-            destination=shown(destination),
-            unsent=work.unsent,
-        )
+    except (InvalidRequestError, OverBudgetError, SourceError):
+        if begun is None:
+            # Nothing was submitted that would need the spool.
+            await asyncio.to_thread(whole.clear)
+        raise
     log_summary(get_run_logger(), summary)
     await asyncio.to_thread(whole.clear)
     return summary

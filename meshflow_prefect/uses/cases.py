@@ -76,7 +76,8 @@ def read_cases(
     Raises `SourceError` for what cannot be read or has no rows, `InvalidRequestError` for a file
     that lacks a column, `BadRowsError` for bad rows, each with its file and line.
     """
-    name, rows = _rows(dataset, columns)
+    url, rows = _rows(dataset, columns)
+    name = repr(url) if url else _ROWS
     cases: list[Case] = []
     places: dict[str, str] = {}
     bad: list[str] = []
@@ -99,7 +100,7 @@ def read_cases(
         )
     if not cases:
         raise SourceError(f"{name} has no rows; there is nothing to submit.")
-    return Cases(name if name != _ROWS else f"{len(cases):,} rows", tuple(cases))
+    return Cases(url or f"{len(cases):,} rows", tuple(cases))
 
 
 _Read: TypeAlias = Iterator[tuple[str, Mapping[str, Any], str]]
@@ -107,20 +108,21 @@ _Read: TypeAlias = Iterator[tuple[str, Mapping[str, Any], str]]
 
 
 def _rows(dataset: Dataset, columns: Sequence[str]) -> tuple[str, _Read]:
+    """Return the URL of a dataset, or an empty text where it is none, and its rows."""
     if not isinstance(dataset, str | os.PathLike):
         if isinstance(dataset, Mapping) or not isinstance(dataset, Iterable):
             raise InvalidRequestError(
                 "dataset: expected a path, a URL or a list of rows, got a "
                 f"{type(dataset).__name__}. Of a DataFrame, give df.to_dict('records')."
             )
-        return _ROWS, _given(dataset)
+        return "", _given(dataset)
     source = Source.open(dataset)
     known = source.columns
     if known is not None and (lacking := [each for each in columns if each not in known]):
         raise InvalidRequestError(
             f"{source.url!r} has no column {lacking[0]!r}. Its columns: {', '.join(known)}."
         )
-    return repr(source.url), ((row.place, row.values, row.problem) for row in source.rows())
+    return source.url, ((row.place, row.values, row.problem) for row in source.rows())
 
 
 def _given(rows: Iterable[Mapping[str, Any]]) -> _Read:

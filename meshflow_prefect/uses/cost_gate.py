@@ -133,8 +133,8 @@ async def _baseline(
             if cost_of(model, {"input_tokens": 1}) is None:
                 raise InvalidRequestError(
                     f"tolerance: the price of {model!r} is not known, so its cost cannot be "
-                    "compared. Nothing was submitted. Say what it costs with `set_price`, or set "
-                    "tolerance to None to compare tokens and failures alone."
+                    "compared. Nothing was submitted. Say what it costs with `set_price` or "
+                    "MESHFLOW_PRICES, or set tolerance to None to compare tokens and failures."
                 )
     if is_replaced:
         await stored.check_place(place)

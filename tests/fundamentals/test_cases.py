@@ -27,7 +27,7 @@ def test_rows_and_the_same_rows_of_a_file_are_the_same_cases(tmp_path):
         [case.id for case in given.rows] == [case.id for case in from_file.rows] == ["a", "7", "2"]
     )
     assert given.name == "3 rows"
-    assert from_file.name == repr(str(path))
+    assert from_file.name == str(path)
 
 
 def test_numbers_of_numpy_and_a_missing_value_become_what_a_file_holds():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from fractions import Fraction
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshflow_prefect import BatchResult, InvalidRequestError, pricing, set_price, total_cost
+from meshflow_prefect import BatchResult, InvalidRequestError, own_prices, set_price, total_cost
 from meshflow_prefect.pricing import cost_of
 
 MILLION = 1_000_000
@@ -19,8 +20,21 @@ SMALL = 10_000  # tokens: below the prompt length from which some models cost mo
 @pytest.fixture
 def price(monkeypatch):
     """`set_price`, forgotten at the end of the test."""
-    monkeypatch.setattr(pricing, "_overrides", {})
+    monkeypatch.setattr(own_prices, "_overrides", {})
     return set_price
+
+
+@pytest.fixture
+def environment(monkeypatch):
+    """Sets MESHFLOW_PRICES for this process, which else reads it once."""
+
+    def hold(text: str) -> None:
+        monkeypatch.setenv("MESHFLOW_PRICES", text)
+        own_prices.configured_prices.cache_clear()
+
+    yield hold
+    monkeypatch.undo()
+    own_prices.configured_prices.cache_clear()
 
 
 def usage(*, write_5m: int = 0, write_1h: int = 0, searches: int = 0, **more: object) -> dict:
@@ -147,6 +161,35 @@ def test_a_price_that_is_no_price_is_refused(price, wrong):
     (name,) = wrong
     with pytest.raises(InvalidRequestError, match=f"'mine': {name}: must be"):
         price("mine", **{"input": 1, "output": 1, **wrong})
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{", "MESHFLOW_PRICES: not JSON"),
+        ("[1]", "MESHFLOW_PRICES: expected US$ per million tokens for each model"),
+        ('{"mine": 3}', "MESHFLOW_PRICES: expected US$ per million tokens for each model"),
+        ('{"mine": {"input": 1}}', "'mine': output: is missing"),
+        ('{"mine": {"input": 1, "output": "2"}}', "'mine': output: expected a number, got '2'"),
+        ('{"mine": {"input": 1, "output": true}}', "'mine': output: expected a number, got True"),
+        ('{"mine": {"input": 1, "output": -2}}', "'mine': output: must be 0 or more, got -2"),
+        ('{"mine": {"input": 1, "output": 2, "searches": 1}}', "'mine': searches: no kind of"),
+    ],
+)
+def test_prices_of_the_environment_that_are_none_are_refused(environment, text, said):
+    environment(text)
+
+    with pytest.raises(InvalidRequestError, match=re.escape(said)):
+        cost_of("mine", usage(input_tokens=1))
+
+
+def test_prices_of_the_environment_win_over_the_list_and_set_price_over_both(environment, price):
+    environment('{"claude-opus-5": {"input": 2, "output": 4, "cache_read": 1}}')
+    bill = usage(input_tokens=SMALL, cache_read_input_tokens=SMALL, write_1h=SMALL)
+
+    assert cost_of("claude-opus-5", bill) == Decimal(2 + 1 + 4) * SMALL / MILLION / 2
+    price("claude-opus-5", input=20, output=4)
+    assert cost_of("claude-opus-5", bill) == Decimal(20 + 2 + 40) * SMALL / MILLION / 2
 
 
 def test_the_sum_of_many_fractions_of_a_cent_is_exact():

@@ -112,6 +112,20 @@ def test_of_more_a_sample_is_counted_and_the_upper_figures_hold(
     assert found.least_usd <= found.most_usd
 
 
+def test_the_sample_of_rows_that_repeat_themselves_has_seen_every_kind(emulator, tmp_path):
+    # The sample takes one of every ten: only those of one kind, if it took the first of each.
+    rows = [asking("word " * 4_000 if n % 2 else "a " * 40) for n in range(200)]
+    plan, place = spooled(tmp_path, rows)
+
+    found = estimated(emulator, plan, place)
+    tokens, _ = charged(emulator, plan, place)
+
+    assert found == estimated(emulator, plan, place), "the same whenever it is asked for"
+    assert found.counted == 20
+    assert tokens == pytest.approx(found.input_tokens, rel=0.25)
+    assert tokens <= found.most_input_tokens
+
+
 @pytest.mark.parametrize(
     "rows",
     [

@@ -159,7 +159,7 @@ async def test_datasets_of_every_kind(tmp_path, name):
     report = await evaluated(path)
 
     assert (report.passed_cases, report.cases) == (2, 3)
-    assert report.dataset == repr(str(path))
+    assert report.dataset == str(path)
 
 
 async def test_below_the_threshold_the_error_holds_the_figures_and_crosses_processes():
