@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -31,6 +32,9 @@ def write_source(path: Path, *, requests: int, size: int) -> None:
             begin = number * 13 % shift
             text = f"row-{number:07d} {pool[begin : begin + length - 12]}"
             out.write(json.dumps({"id": f"{number:07d}", "text": text}) + "\n")
+        # Else the first contestant would share the disk with what is still on its way there.
+        out.flush()
+        os.fsync(out.fileno())
 
 
 def verify(path: Path, *, requests: int) -> None:

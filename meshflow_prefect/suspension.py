@@ -13,6 +13,7 @@ import contextlib
 import time
 from collections.abc import Sequence
 from datetime import datetime
+from functools import cache
 from typing import TYPE_CHECKING, NoReturn
 from uuid import uuid4
 
@@ -27,9 +28,11 @@ if TYPE_CHECKING:
     from prefect.client.orchestration import PrefectClient
     from prefect.client.schemas.objects import FlowRun, State
 
-GRACE_SECONDS = 5.0
-"""How long a process stays after a wait has decided to suspend its run, so that jobs which were
-started beside it (`asyncio.gather`) submit, or are checked, before the process ends."""
+GRACE_SECONDS = (5.0, 30.0)
+"""How long a process stays, at least and at most, after a wait has decided to suspend its run, so
+that jobs which were started beside it (`asyncio.gather`) submit, or are checked, before the process
+ends. In between it is as long as the process took to come to its first wait: on a machine that is
+slow or busy, those beside it take as long."""
 
 QUIET_SECONDS = 2.0
 """How long none of its steps may have been under way by then: one step leads to the next."""
@@ -42,6 +45,16 @@ _BETWEEN = (
 """Said of a state that lasts for the time of one call."""
 
 
+_loaded_at = time.monotonic()
+
+
+@cache
+def _grace_seconds() -> float:
+    """Return how long this process stays; decided at its first wait."""
+    shortest, longest = GRACE_SECONDS
+    return min(max(shortest, time.monotonic() - _loaded_at), longest)
+
+
 class _Departure:
     """What the waits of one process have agreed on: one suspension, at the earliest next check.
 
@@ -50,7 +63,7 @@ class _Departure:
 
     def __init__(self, wake: datetime) -> None:
         self.wake = wake
-        self.leaves_at = time.monotonic() + GRACE_SECONDS
+        self.leaves_at = time.monotonic() + _grace_seconds()
         self.lock = AnyLoopLock()
         self.state: State | None = None
         self._joined: set[object] = set()

@@ -37,7 +37,7 @@ def test_the_baseline_is_in_the_api_and_a_gate_that_fails_is_a_failed_run(worker
     failed = worker.wait_for_state(dearer, "Failed", "Completed", limit=240)
 
     assert failed.state.name == "Failed"
-    assert "'flows/data/reviews.jsonl' takes more than its baseline" in failed.state.message
+    assert "flows/data/reviews.jsonl takes more than its baseline" in failed.state.message
     assert "The prompt or the parameters have changed since" in failed.state.message
     assert rests(worker, stored) >= 1
     assert rests(worker, dearer) >= 1
