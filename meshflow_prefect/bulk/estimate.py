@@ -231,8 +231,10 @@ def _sample(plan: Plan, place: Workplace) -> Iterator[bytes]:
     Any one of it, so that rows which repeat themselves are not all of the same kind; and the same
     ones for the same job, so that it is not refused today and allowed tomorrow.
     """
+    if not plan.requests:
+        return
     count = min(SAMPLE, plan.requests)
-    bounds = [part * plan.requests // max(1, count) for part in range(count + 1)]
+    bounds = [part * plan.requests // count for part in range(count + 1)]
     chance = random.Random(plan.digest)  # noqa: S311  (no secret)
     wanted = {chance.randrange(start, end) for start, end in pairwise(bounds)}
     position = 0

@@ -97,7 +97,7 @@ async def rows_to_file(
             )
     except (InvalidRequestError, OverBudgetError, SourceError):
         if begun is None:
-            # Nothing was submitted that would need the spool.
+            # Nearly always nothing was submitted; else the spool can be made anew.
             await asyncio.to_thread(whole.clear)
         raise
     log_summary(get_run_logger(), summary)
