@@ -7,7 +7,7 @@ import json
 import os
 import platform
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -24,6 +24,7 @@ from benchmarks.servers import Servers
 
 RESULTS = Path(__file__).parent / "results"
 _MOST_SAMPLES = 60
+_RUNS = ("runs", "beside")
 
 
 @dataclass(kw_only=True)
@@ -96,12 +97,16 @@ class Experiment:
     machine: str
     versions: str
     runs: dict[str, list[Run]] = field(default_factory=dict)
+    beside: dict[str, list[Run]] = field(default_factory=dict)
+    """The runs of another size that were made in between; see `Step.beside`."""
 
     def median(self, name: str, figure: str) -> float | None:
         """Return the median of a figure of a contestant; None where it was not measured."""
-        values = [getattr(run, figure) for run in self.runs.get(name, ())]
-        known = [value for value in values if value is not None]
-        return statistics.median(known) if known else None
+        return _median(self.runs, name, figure)
+
+    def median_beside(self, name: str, figure: str) -> float | None:
+        """Return the same of the other size that was run in between."""
+        return _median(self.beside, name, figure)
 
     @property
     def others(self) -> float:
@@ -111,15 +116,11 @@ class Experiment:
     def save(self, directory: Path = RESULTS) -> None:
         """Keep the figures as JSON, a line for each run."""
         found = dataclasses.asdict(self)
-        runs = [
-            f"{json.dumps(name)}: [\n" + ",\n".join(map(json.dumps, each)) + "\n]"
-            for name, each in found.pop("runs").items()
-        ]
-        head = json.dumps(found)[:-1]
+        runs = {kind: found.pop(kind) for kind in _RUNS}
+        lines = [json.dumps(found)[:-1]]
+        lines += [f'"{kind}": {{\n{_listed(each)}\n}}' for kind, each in runs.items()]
         directory.mkdir(exist_ok=True)
-        _file(directory, self.requests, self.size).write_text(
-            f'{head}, "runs": {{\n' + ",\n".join(runs) + "\n}}\n"
-        )
+        _file(directory, self.requests, self.size).write_text(", ".join(lines) + "}\n")
 
     @classmethod
     def load(cls, requests: int, size: int, directory: Path = RESULTS) -> Self | None:
@@ -128,8 +129,10 @@ class Experiment:
         if not file.exists():
             return None
         found = json.loads(file.read_text())
-        runs = {name: [Run(**run) for run in runs] for name, runs in found.pop("runs").items()}
-        return cls(**found, runs=runs)
+        for kind in _RUNS:
+            runs = found.pop(kind, {})
+            found[kind] = {name: [Run(**run) for run in each] for name, each in runs.items()}
+        return cls(**found)
 
 
 def measure(servers: Servers, step: Step, *, size: int, say: Callable[[str], None]) -> Experiment:
@@ -143,15 +146,22 @@ def measure(servers: Servers, step: Step, *, size: int, say: Callable[[str], Non
         versions=", ".join(f"{name} {version(name)}" for name in ("anthropic", "prefect", "httpx")),
         runs={name: [] for name in names},
     )
-    source = servers.home / "source.jsonl"
-    write_source(source, requests=requests, size=size)
+    sizes = {requests: experiment.runs}
+    if step.beside is not None:
+        experiment.beside = {name: [] for name in names}
+        sizes = {step.beside: experiment.beside} | sizes
+    sources = {each: servers.home / f"source-{each}.jsonl" for each in sizes}
+    for each, source in sources.items():
+        write_source(source, requests=each, size=size)
     for number in range(step.rounds):
         begin = number % len(names)
         for name in [*names[begin:], *names[:begin]]:  # nobody is always the first
-            run = one_run(servers, name, source, requests=requests)
-            experiment.runs[name].append(run)
-            say(f"{requests:,} x {size:,} bytes, {name}: {run.described()}")
-    source.unlink()
+            for each, runs in sizes.items():
+                run = one_run(servers, name, sources[each], requests=each)
+                runs[name].append(run)
+                say(f"{each:,} x {size:,} bytes, {name}: {run.described()}")
+    for source in sources.values():
+        source.unlink()
     return experiment
 
 
@@ -188,6 +198,19 @@ def one_run(servers: Servers, name: str, source: Path, *, requests: int) -> Run:
         run.import_cpu = found["import_cpu"]
         run.blocks = found.get("blocks")
     return run
+
+
+def _median(runs: Mapping[str, Sequence[Run]], name: str, figure: str) -> float | None:
+    values = [getattr(run, figure) for run in runs.get(name, ())]
+    known = [value for value in values if value is not None]
+    return statistics.median(known) if known else None
+
+
+def _listed(runs: Mapping[str, Sequence[object]]) -> str:
+    return ",\n".join(
+        f"{json.dumps(name)}: [\n" + ",\n".join(map(json.dumps, each)) + "\n]"
+        for name, each in runs.items()
+    )
 
 
 def _file(directory: Path, requests: int, size: int) -> Path:

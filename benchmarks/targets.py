@@ -39,7 +39,22 @@ class Measured:
 
     def beyond(self, requests: int, name: str, figure: str) -> float | None:
         """Return what a median is beyond the same contestant's run of one row."""
-        whole, one = self.of(requests, name, figure), self.of(ONE, name, figure)
+        return self._beyond_one(self.of(requests, name, figure), name, figure)
+
+    def growth(self, name: str, figure: str) -> float | None:
+        """Return what a row costs at a million beyond one row, to what it does at the size before.
+
+        Both are of runs in turn; see `Step.beside`.
+        """
+        million = self._experiments.get(MILLION)
+        if million is None:
+            return None
+        before = self._beyond_one(million.median_beside(name, figure), name, figure)
+        ratio = _ratio(self.beyond(MILLION, name, figure), before)
+        return None if ratio is None else ratio * LARGE / MILLION
+
+    def _beyond_one(self, whole: float | None, name: str, figure: str) -> float | None:
+        one = self.of(ONE, name, figure)
         return None if whole is None or one is None else whole - one
 
 
@@ -79,11 +94,9 @@ def _wall(measured: Measured) -> Iterator[Target]:
 
 
 def _growth(measured: Measured) -> Iterator[Target]:
-    times = MILLION // LARGE
     for name, title in (("files", "batch_file"), ("command", "the command")):
-        ratio = _ratio(measured.beyond(MILLION, name, "cpu"), measured.beyond(LARGE, name, "cpu"))
         what = f"CPU a row of {title} at {MILLION:,}, to that at {LARGE:,}"
-        yield _within(what, 0.1, None if ratio is None else ratio / times)
+        yield _within(what, 0.1, measured.growth(name, "cpu"))
 
 
 def _prefect(measured: Measured) -> Iterator[Target]:

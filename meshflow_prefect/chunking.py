@@ -102,7 +102,8 @@ class Filling:
         """Count one more request, and take its parameters into the digest."""
         self.requests += 1
         self.size += len(SEPARATOR) + len(item)
-        self._content.update(len(params).to_bytes(8, "big") + params)
+        self._content.update(len(params).to_bytes(8, "big"))
+        self._content.update(params)
 
     @property
     def digest(self) -> str:

@@ -165,7 +165,10 @@ class BatchResult:
         all else that is done with a row takes.
         """
         made = cls.__new__(cls)
-        vars(made).update(_DEFAULTS, usage=usage, earlier_usage=[], **fields)
+        values = vars(made)
+        values |= _DEFAULTS
+        values |= fields
+        values["usage"], values["earlier_usage"] = usage, []
         return made
 
     @property

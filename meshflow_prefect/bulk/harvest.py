@@ -200,7 +200,10 @@ class Results:
 
 def latest(attempts: Sequence[Results], position: int) -> Results | None:
     """Return the last attempt that has a result for a position."""
-    return next((each for each in reversed(attempts) if position in each), None)
+    for each in reversed(attempts):
+        if position in each:
+            return each
+    return None
 
 
 def rest_of(result: BatchResult) -> bytes:
