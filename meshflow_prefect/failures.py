@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 
 from meshflow_prefect.errors import BatchFailedError, InvalidRequestError
 from meshflow_prefect.models import BatchResult
+from meshflow_prefect.reporting import counted
 
 OnFailure: TypeAlias = Literal["return", "raise"]
 
@@ -32,8 +33,9 @@ def check_failures(
     kinds = Counter(result.error_type for result in failed)
     named = ", ".join(result.custom_id for result in failed[:_NAMED])
     raise BatchFailedError(
-        f"{len(failed):,} of {len(results):,} requests failed, more than the {threshold:.1%} "
-        f"allowed: {', '.join(f'{n:,} {kind}' for kind, n in kinds.most_common())}. First of them: "
+        f"{len(failed):,} of {counted(len(results), 'request')} failed, more than the "
+        f"{threshold:.1%} allowed: "
+        f"{', '.join(f'{n:,} {kind}' for kind, n in kinds.most_common())}. First of them: "
         f"{named}{', …' if len(failed) > _NAMED else ''}. All {len(results):,} results are "
         f"collected: `results` of this error holds them, and batch_ids={list(batch_ids)!r} reads "
         "them again for 29 days, free of charge.",

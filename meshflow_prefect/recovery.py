@@ -28,6 +28,7 @@ from meshflow_prefect.heartbeat import SKEW
 from meshflow_prefect.ledgers import batches_in_ledgers
 from meshflow_prefect.models import BatchJob
 from meshflow_prefect.polling import describe, next_check
+from meshflow_prefect.reporting import counted
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import PrefectClient
@@ -193,7 +194,8 @@ def _next_look(found: Found, since: datetime) -> datetime:
 def unknown(entry: Entry, candidates: Sequence[BatchJob], run: str) -> SubmissionUnknownError:
     """Return the error that names the candidates, and how to decide between them."""
     named = "; ".join(
-        f"{job.batch_id} of {job.created_at:%F %T %Z}, {job.total:,} requests, {job.status}"
+        f"{job.batch_id} of {job.created_at:%F %T %Z}, {counted(job.total, 'request')}, "
+        f"{job.status}"
         for job in candidates
     )
     why = f"it cannot be known whether one of these batches is its: {named}"
@@ -204,7 +206,7 @@ def _undecided(
     entry: Entry, why: str, run: str, candidates: Sequence[str] = ()
 ) -> SubmissionUnknownError:
     return SubmissionUnknownError(
-        f"The answer to the create call of {entry.work.requests:,} requests at "
+        f"The answer to the create call of {counted(entry.work.requests, 'request')} at "
         f"{entry.intended_at} was lost, and {why.rstrip('.')}. Nothing is sent again. Decide, and "
         f"retry the run: `meshflow-prefect adopt {run} BATCH` takes one, `meshflow-prefect "
         f"resubmit {run}` sends anew; in code, `if_unknown=` takes a batch id or 'submit'.",

@@ -54,8 +54,9 @@ def reading_faults(collected: Collected) -> Iterator[str]:
 
 
 def counted(count: int, noun: str) -> str:
-    """Return a number with its noun, such as `1 request` or `5,000 requests`."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+    """Return a number with its noun, such as `1 request`, `5,000 requests` or `10 batches`."""
+    plural = noun + ("es" if noun.endswith("ch") else "s")
+    return f"{count:,} {noun if count == 1 else plural}"
 
 
 def price(results: Sequence[BatchResult]) -> str:

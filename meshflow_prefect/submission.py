@@ -161,7 +161,8 @@ def _check_same(entry: Entry, work: Work) -> None:
     """Refuse to hand out a batch whose rows could not be told apart by these requests."""
     if entry.work.requests != work.requests:
         raise SubmissionUnknownError(
-            f"This run submitted {entry.work.requests:,} requests at {entry.intended_at} as batch "
+            f"This run submitted {counted(entry.work.requests, 'request')} at "
+            f"{entry.intended_at} as batch "
             f"{entry.batch_id!r}, and now has {work.requests:,}. Nothing was sent. Collect that "
             "batch by its id, or start a new run for the changed requests.",
             batch_id=entry.batch_id,

@@ -113,7 +113,7 @@ def test_killed_after_the_submission_and_given_again_it_does_not_pay_again(emula
     emulator.advance(61)
     _, err = shell.end(again)
 
-    assert "An earlier command was stopped: going on with what it has sent." in err
+    assert "An earlier command was stopped: going on where it was." in err
     assert sizes(emulator) == [6]
     third = shell.start(*asked())
     wait_until(lambda: len(emulator.batches()) == 2, "the next command measures anew", limit=90)
@@ -123,11 +123,13 @@ def test_killed_after_the_submission_and_given_again_it_does_not_pay_again(emula
 
 
 def test_what_cannot_be_tried_is_one_line_and_exit_code_2(emulator, shell, tmp_path):
+    (tmp_path / "bad.json").write_text("{")
     for more, why in (
         ((), "There is no baseline in 'baseline.json' yet"),
         (("--tolerance", "much"), "--tolerance: expected a share such as 10% or 0.1"),
         (("--params", "[1]"), "--params: expected a JSON object"),
-        (("--output-type", "none.json"), "--output-type: 'none.json' cannot be read"),
+        (("--output-type", "none.json"), "--output-type none.json: cannot be read"),
+        (("--output-type", "bad.json"), "--output-type bad.json: not JSON"),
         (("--prompt", "{other}"), "set.jsonl, line 1: column 'other' is missing"),
     ):
         out, err = shell.run(*asked()[:-2], *(("-p", SHORT) if "--prompt" not in more else ()),

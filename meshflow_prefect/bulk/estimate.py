@@ -22,6 +22,7 @@ from meshflow_prefect.errors import (
     OverBudgetError,
 )
 from meshflow_prefect.pricing import Tier, cost_of
+from meshflow_prefect.reporting import counted
 
 if TYPE_CHECKING:
     from meshflow_prefect.client import AnthropicBatchClient
@@ -81,9 +82,10 @@ class Estimate:
             else "estimated from their bytes: the API could not count them"
         )
         return (
-            f"{self.rows:,} rows of {self.source}: {self.requests:,} requests in {self.batches:,} "
-            f"batches, {self.bytes:,} bytes. Input {self.input_tokens:,} tokens, at most "
-            f"{self.most_input_tokens:,} ({how}); output at most {self.most_output_tokens:,}. "
+            f"{counted(self.rows, 'row')} of {self.source}: {counted(self.requests, 'request')} in "
+            f"{counted(self.batches, 'batch')}, {self.bytes:,} bytes. Input "
+            f"{self.input_tokens:,} tokens, at most {self.most_input_tokens:,} ({how}); "
+            f"output at most {self.most_output_tokens:,}. "
             f"In batches {_range(self.least_usd, self.most_usd)}, at standard price "
             f"{_range(self.standard_least_usd, self.standard_most_usd)}: the lower figure is "
             "without replies, the upper with all as long as max_tokens."
@@ -130,11 +132,12 @@ def check_budget(found: Estimate, max_cost_usd: float) -> None:
             "`set_price` or MESHFLOW_PRICES, or leave max_cost_usd out."
         )
     if found.most_usd > max_cost_usd:
+        what = f"{counted(found.requests, 'request')} of {found.source!r}"
         raise OverBudgetError(
-            f"max_cost_usd: {found.requests:,} requests of {found.source!r} may cost up to "
-            f"US$ {found.most_usd:.4f} (US$ {found.least_usd:.4f} without the replies), more than "
-            f"US$ {max_cost_usd:.4f}. Nothing was submitted. Send fewer rows, allow shorter "
-            "replies (max_tokens), or more money.",
+            f"max_cost_usd: {what} may cost up to US$ {found.most_usd:.4f} "
+            f"(US$ {found.least_usd:.4f} without the replies), more than US$ {max_cost_usd:.4f}. "
+            "Nothing was submitted. Send fewer rows, allow shorter replies (max_tokens), or more "
+            "money.",
             most_usd=found.most_usd,
         )
 

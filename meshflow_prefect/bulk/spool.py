@@ -118,6 +118,7 @@ class _Writer:
         self._models: dict[str, ModelShare] = {}
         self._chunk: ChunkFile | None = None
         self._count = self._duplicates = 0
+        self._some_unnamed = False
         self._bad: list[tuple[str, str]] = []
         self._bad_count = 0
 
@@ -142,7 +143,7 @@ class _Writer:
         if not why:
             try:
                 made = self._how.recipe.make(row.values)
-                self._check_new(made.row_id, row)
+                self._check_new(name, row, is_number=made.row_id is None)
                 entry = [*self._place(made, row.number), name]
             except InvalidRequestError as error:
                 why = error.message
@@ -178,11 +179,15 @@ class _Writer:
             columns=self._columns.types if self._how.include_input else {},
         )
 
-    def _check_new(self, row_id: str | None, row: Row) -> None:
-        if row_id is not None and (first := self._ids.first(row_id, (row.file, row.line))):
-            raise InvalidRequestError(
-                f"id {row_id!r} was used before, in {place_in(str(first[0]), first[1])}"
-            )
+    def _check_new(self, name: str, row: Row, *, is_number: bool) -> None:
+        """Refuse a row whose name in the output another one has."""
+        self._some_unnamed = self._some_unnamed or is_number
+        if first := self._ids.first(name, (row.file, row.line)):
+            what = "the row has no id, and its number" if is_number else "id"
+            why = f"{what} {name!r} was used before, in {place_in(str(first[0]), first[1])}"
+            if self._some_unnamed and not is_number:
+                why += "; rows without an id are called by their number, from 0"
+            raise InvalidRequestError(why)
 
     def _place(self, made: Made, number: int) -> tuple[int, int]:
         """Return where the result of a request will be: the chunk, and the position in it."""

@@ -82,9 +82,9 @@ class FileSummary:
         counts = ", ".join(f"{count:,} {status}" for status, count in self.statuses.items())
         counts += f" ({self.refused:,} refused)" if self.refused else ""
         cost = "of unknown cost" if self.cost_usd is None else f"US$ {self.cost_usd:.6g}"
-        batches = f"{len(self.batch_ids):,} batch{'' if len(self.batch_ids) == 1 else 'es'}"
         return (
-            f"{counted(self.rows, 'row')} of {self.source}: {counts}; {batches}, "
+            f"{counted(self.rows, 'row')} of {self.source}: {counts}; "
+            f"{counted(len(self.batch_ids), 'batch')}, "
             f"{self.tokens:,} tokens, {cost} (standard price US$ {self.standard_cost_usd:.6g}); "
             f"written to {self.destination}"
         )

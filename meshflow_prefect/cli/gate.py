@@ -154,7 +154,7 @@ async def _until_it_ends(place: str) -> AsyncIterator[str]:
 
     held = await load(place)
     if held is not None:
-        print("An earlier command was stopped: going on with what it has sent.", file=sys.stderr)
+        print("An earlier command was stopped: going on where it was.", file=sys.stderr)
     key = str(held or f"meshflow-prefect cost-gate {uuid4()}")
     await save(place, key)
     try:

@@ -78,10 +78,13 @@ def output_type_of(text: str | None) -> Any:
         # As with `python -m`, a module in this folder is found by its name.
         sys.path.insert(0, "")
         return text
+    option = f"--output-type {text}"
     try:
-        return object_of("--output-type", Path(text).read_text(encoding="utf-8"))
+        return object_of(option, Path(text).read_text(encoding="utf-8"))
     except OSError as error:
-        _refuse(f"--output-type: {text!r} cannot be read: {error.strerror}.")
+        _refuse(f"{option}: cannot be read: {error.strerror}.")
+    except UnicodeDecodeError:
+        _refuse(f"{option}: not UTF-8.")
 
 
 def schema_of(output_type: Any) -> Any:

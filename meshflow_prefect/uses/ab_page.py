@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from meshflow_prefect.reporting import counted
 from meshflow_prefect.significance import Interval, PairedDifference, chance
 from meshflow_prefect.uses.ab_report import ABReport, PairOutcome, VariantOutcome
 from meshflow_prefect.uses.markdown import escaped, percent, table
@@ -51,7 +52,7 @@ def _variants(report: ABReport) -> Iterator[str]:
     yield ""
     judge = report.judged
     yield (
-        f"The judge: {judge.requests:,} requests, {judge.tokens:,} tokens, {judge.cost}. "
+        f"The judge: {counted(judge.requests, 'request')}, {judge.tokens:,} tokens, {judge.cost}. "
         f"All together {report.spent.cost}."
         if judge.requests
         else f"All together {report.spent.cost}."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Unpack
 from uuid import uuid4
@@ -31,6 +31,9 @@ from meshflow_prefect.uses.cost_limits import Tolerances
 from meshflow_prefect.uses.cost_page import page_of
 from meshflow_prefect.uses.job_options import JobOptions
 from meshflow_prefect.uses.logs import logger
+
+_NAMED = 3
+"""How many cases an error names."""
 
 
 async def compare_cost(
@@ -160,14 +163,30 @@ def _unlike(found: CostBaseline, asked: BaselineSet, allowed: Tolerances) -> str
     if found.models != asked.models:
         return f"is of {', '.join(found.models)}, and this run asks {', '.join(asked.models)}"
     if found.set_digest != asked.digest:
-        count = len(asked.cases.rows)
         return (
             f"is of another set: of {found.figures.cases:,} cases, and {asked.cases.name} has "
-            f"{count:,}{' others' * (count == found.figures.cases)}"
+            f"{len(asked.cases.rows):,}{_difference(found, asked)}"
         )
     if found.figures.cost_usd is None and allowed.cost is not None:
         return "was stored without a cost, as the price of the model was not known"
     return ""
+
+
+def _difference(found: CostBaseline, asked: BaselineSet) -> str:
+    """Return which cases are in one of two sets only, as far as the baseline knows its own."""
+    if not found.by_case:
+        return " others" * (len(asked.cases.rows) == found.figures.cases)
+    now = [case.id for case in asked.cases.rows]
+    new = [name for name in now if name not in found.by_case]
+    gone = found.by_case.keys() - now
+    both = (("new", new), ("gone", sorted(gone)))
+    told = [f"{word}: {_named(names)}" for word, names in both if names]
+    return f" ({'; '.join(told) or 'the same ids, in another order or with other values'})"
+
+
+def _named(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+    return ", ".join(map(repr, names[:_NAMED])) + more
 
 
 def _measured(asked: BaselineSet, results: list[BatchResult], run_id: str) -> CostBaseline:

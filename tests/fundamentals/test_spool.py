@@ -207,9 +207,24 @@ def test_bad_rows_are_one_error_that_names_each_and_leaves_nothing(tmp_path):
     assert "2 of 4 rows cannot be sent" in str(told.value)
     assert [why.removeprefix(f"{tmp_path}/") for why in told.value.rows] == [
         "rows.jsonl, line 2: column 'text' is null",
-        f"rows.jsonl, line 4: id '7' was used before, in {tmp_path}/rows.jsonl, line 3",
+        f"rows.jsonl, line 4: id '7' was used before, in {tmp_path}/rows.jsonl, line 3; "
+        "rows without an id are called by their number, from 0",
     ]
     assert list((tmp_path / "job").iterdir()) == []
+
+
+def test_a_row_without_an_id_is_not_called_as_another_one_is(tmp_path):
+    rows = [*texts("a"), {"id": "0", "text": "b"}, {"id": 3, "text": "c"}, *texts("d", "e")]
+
+    with pytest.raises(BadRowsError) as told:
+        written(tmp_path, rows, spooling())
+
+    assert [why.replace(f"{tmp_path}/", "") for why in told.value.rows] == [
+        "rows.jsonl, line 2: id '0' was used before, in rows.jsonl, line 1; "
+        "rows without an id are called by their number, from 0",
+        "rows.jsonl, line 4: the row has no id, and its number '3' was used before, in "
+        "rows.jsonl, line 3",
+    ]
 
 
 def test_reading_stops_after_twenty_bad_rows(tmp_path):

@@ -178,8 +178,21 @@ async def test_sets_of_every_kind_are_read(emulator, place, tmp_path):
 @pytest.mark.parametrize(
     ("options", "error", "why"),
     [
-        ({"rows": SET[:5]}, InvalidRequestError, "of another set: of 6 cases, and 5 rows has 5"),
-        ({"rows": [*SET[:5], {"id": "x", "topic": "y"}]}, InvalidRequestError, "has 6 others"),
+        (
+            {"rows": SET[:5]},
+            InvalidRequestError,
+            r"of another set: of 6 cases, and 5 rows has 5 \(gone: 'case-5'\)\.",
+        ),
+        (
+            {"rows": [*SET[:1], *[{"id": f"x{n}", "topic": "y"} for n in range(5)]]},
+            InvalidRequestError,
+            r"\(new: 'x0', 'x1', 'x2' and 2 more; gone: 'case-1', 'case-2', 'case-3' and 2 more\)",
+        ),
+        (
+            {"rows": [{**row, "topic": "another"} for row in SET]},
+            InvalidRequestError,
+            "has 6 .the same ids, in another order or with other values",
+        ),
         (
             {"model": "claude-opus-5"},
             InvalidRequestError,
