@@ -29,9 +29,7 @@ _HOW = """\
   beyond a run of one row by the same contestant: no imports, and no fixed cost of a flow run.
 - Before each run of a million the same contestant runs 100,000 rows once more, and *CPU a row at
   1,000,000, to that at 100,000* is to these: within an hour the same run cost a quarter more and
-  less. What grows is not the work in Python but the system's copying of written bytes into its file
-  cache (6 % of the CPU at 100,000, 18 % at 1,000,000, by `perf`), for which a virtual machine that
-  has not used so much memory before must first be given it by its host.
+  less.
 - All talk to the same emulator of the API, whose batches end after one second, and to the same
   Prefect server. Both are processes of their own; their CPU is in columns of its own and in no
   other. All look at a batch twice a second.

@@ -162,9 +162,9 @@ def _check_same(entry: Entry, work: Work) -> None:
     if entry.work.requests != work.requests:
         raise SubmissionUnknownError(
             f"This run submitted {counted(entry.work.requests, 'request')} at "
-            f"{entry.intended_at} as batch "
-            f"{entry.batch_id!r}, and now has {work.requests:,}. Nothing was sent. Collect that "
-            "batch by its id, or start a new run for the changed requests.",
+            f"{entry.intended_at} as batch {entry.batch_id!r}, and now has {work.requests:,}. "
+            "Nothing was sent. Collect that batch by its id, or start a new run for the changed "
+            "requests.",
             batch_id=entry.batch_id,
         )
     # Where the content has changed as well, the ids of what was submitted are made anew from it.

@@ -19,13 +19,12 @@ from tests.faults.matrix import Row
 from tests.faults.outcome import position_of
 from tests.support.bystander import Bystander
 from tests.support.files import counting, run_file, sizes, write_rows
-from tests.support.killing import kill_amid, kill_run
+from tests.support.killing import executing, kill_amid, kill_run
 from tests.support.pools import own_worker
 from tests.support.processes import running, wait_until
 from tests.support.stack import Stack
 
 CHUNKS, PER_CHUNK = 10, 300
-RESULTS = "GET /v1/messages/batches/{id}/results"
 KILLS, MOST_CALLS, SECONDS = 5, 12, 0.3
 """At random: so many calls of the API after the process has begun, and so much later, at most."""
 
@@ -53,12 +52,10 @@ class Scene:
     def is_there(self, pattern: str) -> bool:
         return any(self.folder.glob(pattern))
 
-    def begins(self, meanwhile: Callable[[], object] = lambda: None) -> None:
+    def begins(self) -> None:
         """Wait until one more process of the run has come to the flow."""
         known = len(self.notes(self.run_id, "start"))
-        wait_until(
-            lambda: meanwhile() or len(self.notes(self.run_id, "start")) > known, "the flow begins"
-        )
+        wait_until(lambda: len(self.notes(self.run_id, "start")) > known, "the flow begins")
 
     def calls(self, more: int) -> None:
         """Wait until the API has been called so often, or the call that is held has come."""
@@ -71,12 +68,13 @@ class Scene:
     def is_held(self) -> bool:
         return any(fault["held"] for fault in self.emulator.faults())
 
-    def collected(self, batches: int) -> None:
-        """Wait until the results of so many batches have been asked for."""
-        wait_until(
-            lambda: self.emulator.state()["calls"].get(RESULTS, 0) >= batches,
-            f"{batches} batches are collected",
-        )
+    def holds(self, operation: str, after: int, when: str = "before") -> None:
+        """Have the API hold such a call after so many others."""
+        self.emulator.plan({"on": operation, "skip": after, "hold": when})
+
+    def comes_to_it(self, meanwhile: Callable[[], object] = lambda: None) -> None:
+        """Wait until the call that is held has come."""
+        wait_until(lambda: meanwhile() or self.is_held(), "a call is held")
 
 
 @pytest.fixture(scope="module")
@@ -119,27 +117,33 @@ def test_a_file_job_that_is_killed_in_chunk_7_and_at_its_end_is_retried_and_send
     scene, job, undisturbed, matrix
 ):
     stack, emulator = scene.stack, scene.emulator
-    emulator.plan({"on": "create", "skip": 6, "hold": "after"})
+    scene.holds("create", 6, "after")
     with own_worker(stack, "files", emulator, MESHFLOW_SPOOL=scene.env["MESHFLOW_SPOOL"]):
         scene.run_id = stack.start(stack.deploy("files.py:killed_file"), **job)
         bystander = Bystander(stack, scene.run_id)
-        wait_until(scene.is_held, "the 7th create is accepted")
+        scene.comes_to_it()
         kill_run(scene.run_id)
         emulator.clear_faults()
         assert len(emulator.batches()) == 7
 
-        scene.begins(bystander.look)
-        scene.collected(6)
+        scene.holds("results", 0)
+        scene.comes_to_it(bystander.look)
         seventh = "spools/job-*/results-*/results-00006-1"
         kill_amid(
             scene.run_id,
             lambda: scene.is_there(f"{seventh}.*.jsonl") and not scene.is_there(f"{seventh}.json"),
             "the seventh batch is being collected",
+            begin=emulator.release,
         )
 
-        scene.begins(bystander.look)
-        scene.collected(10)
-        kill_amid(scene.run_id, scene.output.exists, "the output is in its place")
+        scene.holds("results", 3)
+        scene.comes_to_it(bystander.look)
+        kill_amid(
+            scene.run_id,
+            scene.output.exists,
+            "the output is in its place",
+            begin=emulator.release,
+        )
         assert stack.read(scene.run_id).state.name == "Running"
 
         run = bystander.see_to_the_end(240)
@@ -165,7 +169,7 @@ def test_a_file_job_that_is_killed_as_it_reads_as_it_writes_and_at_random_sends_
     # No process comes to the end before it is killed.
     emulator.plan({"on": "create", "skip": 9, "times": None, "hold": "before"})
     with execution(scene):
-        scene.begins()
+        wait_until(lambda: executing(scene.run_id), "the run has a process")
         amid = "spools/job-*/.spool-*.part/chunk-00004.json"
         kill_amid(scene.run_id, lambda: scene.is_there(amid), "the source is being spooled")
         assert not scene.is_there("spools/job-*/spool-*")
@@ -179,11 +183,14 @@ def test_a_file_job_that_is_killed_as_it_reads_as_it_writes_and_at_random_sends_
             moments.append(f"{calls} calls and {seconds:.2f} s")
     made = len(emulator.batches())
     emulator.clear_faults()
+    scene.holds("create", CHUNKS - 1 - made, "after")
     with execution(scene):
-        scene.begins()
-        wait_until(lambda: len(emulator.batches()) == CHUNKS, "all chunks are sent")
+        scene.comes_to_it()
         kill_amid(
-            scene.run_id, lambda: scene.is_there(".out.jsonl.*.part"), "the output is being written"
+            scene.run_id,
+            lambda: scene.is_there(".out.jsonl.*.part"),
+            "the output is being written",
+            begin=emulator.release,
         )
         assert not scene.output.exists()
     with execution(scene) as last:
@@ -203,9 +210,9 @@ def test_two_executions_of_one_file_job_on_one_spool_send_no_chunk_twice(
     """All the way: the one that is done first leaves the other what it needs."""
     stack, emulator = scene.stack, scene.emulator
     scene.run_id = pending(stack, job)
-    emulator.plan({"on": "create", "skip": 2, "hold": "after"})
+    scene.holds("create", 2, "after")
     with execution(scene) as zombie:
-        wait_until(scene.is_held, "the third create call is under way")
+        scene.comes_to_it()
         with execution(scene) as successor:
             scene.begins()
             emulator.release()
@@ -225,9 +232,9 @@ def test_tasks_in_several_batches_are_sent_once_when_the_third_is_killed(scene, 
     emulator = scene.emulator
     emulator.reset()
     scene.run_id = pending(scene.stack, {"count": 8, "per_batch": 2}, "killed.py:killed")
-    emulator.plan({"on": "create", "skip": 2, "hold": "after"})
+    scene.holds("create", 2, "after")
     with execution(scene):
-        wait_until(scene.is_held, "the third create call is accepted")
+        scene.comes_to_it()
         kill_run(scene.run_id)
     emulator.clear_faults()
     with execution(scene) as last:

@@ -44,30 +44,43 @@ def kill_run(run_id: str) -> int:
     return len(stopped)
 
 
-def kill_amid(run_id: str, reached: Callable[[], bool], what: str, *, limit: float = 90.0) -> None:
+def kill_amid(
+    run_id: str,
+    reached: Callable[[], bool],
+    what: str,
+    *,
+    begin: Callable[[], object] = lambda: None,
+    limit: float = 90.0,
+) -> None:
     """Let a run go on for milliseconds at a time until this is so, and SIGKILL it there.
 
     What passes quickly, such as a file being written, is not missed: it is looked for while the
-    run stands still.
+    run stands still. `begin` is called when it stands still for the first time, to let go of what
+    holds it until then.
     """
-    processes, ends = executing(run_id), time.monotonic() + limit
-    while True:
-        _stop(processes)
-        if reached():
+    processes, ends, steps = executing(run_id), time.monotonic() + limit, 0
+    _stop(processes)
+    begin()
+    while not reached():
+        late = time.monotonic() > ends
+        if late or not processes:
             kill(*processes)
-            return
-        if time.monotonic() > ends or not processes:
-            kill(*processes)
-            raise AssertionError(f"Not within {limit:g} s, or run {run_id} has ended: {what}")
+            why = f"not within {limit:g} s" if late else "the run has ended"
+            raise AssertionError(f"Run {run_id}, after {steps} steps: {why}: {what}")
         kill(*processes, with_signal=signal.SIGCONT)
         time.sleep(_STEP)
-        processes = {number for number in processes if Path(f"/proc/{number}").exists()}
+        processes = executing(run_id)
+        _stop(processes)
+        steps += 1
+    kill(*processes)
 
 
 def _stop(processes: set[int]) -> None:
     """Have processes stand still, and return when they do."""
     kill(*processes, with_signal=signal.SIGSTOP)
-    wait_until(lambda: all(map(_stands, processes)), f"{processes} stand still", limit=30)
+    wait_until(
+        lambda: all(map(_stands, processes)), f"{processes} stand still", limit=30, pause=0.001
+    )
 
 
 def kill_worker(worker: subprocess.Popen[bytes], run_id: str) -> None:

@@ -23,15 +23,20 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_until(found: Callable[[], T | None], what: str, *, limit: float = 180.0) -> T:
-    """Return the first true answer of `found`; fail, naming `what`, after a generous limit."""
+def wait_until(
+    found: Callable[[], T | None], what: str, *, limit: float = 180.0, pause: float = 0.2
+) -> T:
+    """Return the first true answer of `found`; fail, naming `what`, after a generous limit.
+
+    Between two looks it sleeps for `pause` seconds.
+    """
     deadline = time.monotonic() + limit
     while True:
         if answer := found():
             return answer
         if time.monotonic() > deadline:
             raise AssertionError(f"Not within {limit:g} s: {what}. Last seen: {answer!r}")
-        time.sleep(0.2)  # between two looks at a condition
+        time.sleep(pause)
 
 
 @contextmanager
