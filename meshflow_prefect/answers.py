@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from email.utils import mktime_tz, parsedate_tz
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 _NO_KEY = "No API key: set ANTHROPIC_API_KEY, pass `api_key`, or use an AnthropicCredentials block."
+
+_TAG = re.compile(r"<(style|script).*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
+_QUOTED = 200
+"""How many characters are quoted of an answer that is not the API's."""
 
 _SPEND_LIMIT = "enforced_spend_limit_reached"
 
@@ -50,9 +55,12 @@ async def asked(
     raise failure
 
 
-def about(batch_id: str | None) -> Callable[[Exception], MeshflowError]:
-    """Return how errors of calls about one batch, or about all of them, are explained."""
-    subject = "The list of batches" if batch_id is None else f"Batch {batch_id!r}"
+def about(
+    batch_id: str | None, *, subject: str = "The list of batches"
+) -> Callable[[Exception], MeshflowError]:
+    """Return how errors of calls about one batch, or about another subject, are explained."""
+    if batch_id is not None:
+        subject = f"Batch {batch_id!r}"
 
     def explain(error: Exception) -> MeshflowError:
         import anthropic
@@ -64,7 +72,7 @@ def about(batch_id: str | None) -> Callable[[Exception], MeshflowError]:
                 "the workspace in which the batch was made.",
                 **facts,
             )
-        return _refused_key(error) or (
+        return _refused_key(error, facts) or (
             ApiUnavailableError(f"{subject}: could not ask: {_said(error)}.", **facts)
             if _passing(error)
             else MeshflowError(f"{subject}: {_said(error)}.", **facts)
@@ -87,7 +95,7 @@ def create_failure(error: Exception) -> MeshflowError:
             f"({error.__cause__}).",
             **facts,
         )
-    if (refused := _refused_key(error)) is not None:
+    if (refused := _refused_key(error, facts)) is not None:
         return refused
     if isinstance(error, anthropic.RateLimitError | anthropic.OverloadedError) and not _capped(
         error
@@ -117,14 +125,14 @@ def _capped(error: anthropic.APIStatusError) -> bool:
     return isinstance(details, dict) and details.get("error_code") == _SPEND_LIMIT
 
 
-def _refused_key(error: Exception) -> MeshflowError | None:
+def _refused_key(error: Exception, facts: Mapping[str, Any]) -> MeshflowError | None:
     import anthropic
 
     if isinstance(error, anthropic.AuthenticationError | anthropic.PermissionDeniedError):
         return CredentialsError(
             f"Anthropic refused the key: {_said(error)}. Check the AnthropicCredentials block or "
             "ANTHROPIC_API_KEY.",
-            **_facts(error),
+            **facts,
         )
     return None
 
@@ -171,6 +179,8 @@ def _said(error: Exception) -> str:
     body: Any = error.body
     told = body.get("error") if isinstance(body, dict) else None
     if not isinstance(told, dict):
-        return f"{error.status_code}: {error.message.rstrip('.')}"
+        # The page of a proxy, say.
+        text = " ".join(_TAG.sub(" ", error.message).split())
+        return f"{error.status_code}: {text[:_QUOTED].rstrip('.')}"
     kind, message = told.get("type", "error"), told.get("message", error.message)
     return f"{error.status_code} {kind}: {str(message).rstrip('.')}"

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import builtins
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Mapping,
+    Sequence,
+)
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -24,6 +32,7 @@ from meshflow_prefect.errors import (
     SubmissionUnknownError,
 )
 from meshflow_prefect.listing import read_list
+from meshflow_prefect.looking import STALE_ANSWERS, STALE_SECONDS, look_at
 from meshflow_prefect.models import BatchJob, BatchRequest, BatchResult, Collected
 from meshflow_prefect.own_prices import configured_prices
 from meshflow_prefect.polling import check_schedule, poll_until_ended
@@ -214,6 +223,11 @@ class AnthropicBatchClient:
         Asks every `poll_interval` seconds. After `timeout` seconds raises `BatchWaitTimeoutError`;
         the batch goes on, and waiting again continues. Passing network faults do not end the wait.
         """
+        return await self._wait(lambda: self.status(batch_id), poll_interval, timeout)
+
+    async def _wait(
+        self, look: Callable[[], Awaitable[BatchJob]], poll_interval: float, timeout: float
+    ) -> BatchJob:
         check_schedule(poll_interval, timeout=timeout or None)  # 0: one look
         ends = datetime.now(UTC) + timedelta(seconds=timeout)
 
@@ -221,7 +235,7 @@ class AnthropicBatchClient:
             await asyncio.sleep((wake - datetime.now(UTC)).total_seconds())
 
         (job,) = await poll_until_ended(
-            [lambda: self.status(batch_id)],
+            [look],
             rest=rest,
             next_look=lambda _found: datetime.now(UTC) + timedelta(seconds=poll_interval),
             deadline=lambda _found: ends,
@@ -236,9 +250,21 @@ class AnthropicBatchClient:
     ) -> list[BatchResult]:
         """Submit, wait and return one result for each request, in the order of `requests`."""
         requests = list(requests)
+        custom_ids = [item.custom_id for item in requests]
+        began = datetime.now(UTC)
         batch_id = await self.submit(requests)
-        await self.wait(batch_id, poll_interval, timeout)
-        return await self.results(batch_id, custom_ids=[item.custom_id for item in requests])
+
+        async def submitted_at() -> datetime:
+            return began
+
+        # This batch was certainly made: a 404 need not mean that there is none.
+        await self._wait(lambda: look_at(batch_id, self, submitted_at), poll_interval, timeout)
+        for _ in range(STALE_ANSWERS):
+            try:
+                return await self.results(batch_id, custom_ids=custom_ids)
+            except BatchNotEndedError:
+                await asyncio.sleep(STALE_SECONDS)
+        return await self.results(batch_id, custom_ids=custom_ids)
 
     async def cancel(self, batch_id: str) -> bool:
         """Ask Anthropic to stop the batch; False when it had already ended.
@@ -286,9 +312,11 @@ class AnthropicBatchClient:
             answer = await sdk.post(
                 "/v1/messages/count_tokens", body=counted, cast_to=MessageTokensCount
             )
+            if not isinstance(answer.input_tokens, int):
+                raise TypeError("the answer holds no count")
             return answer.input_tokens
 
-        return await asked(count, about(None))
+        return await asked(count, about(None, subject="The count of tokens"))
 
     async def _download(self, job: BatchJob) -> Download:
         # As with the SDK: the first row would load the price list in the event loop.

@@ -120,7 +120,8 @@ async def collect_each(
 
     Holds no results, and so returns none. Those without a row that can be read come last.
     """
-    reading = Reading(job.total)
+    # A batch may say that it has no requests at all; see `BatchJob.total`.
+    reading = Reading(max(job.total, len(custom_ids)))
     unknown: list[str] = []
     gone = False
     try:

@@ -1,13 +1,17 @@
-"""A Prefect flow whose parameters may be larger than the Prefect API stores, and hold a key."""
+"""A Prefect flow whose parameters may be large and hold a key, and whose results are its own."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import orjson
-from prefect import Flow
+from prefect import Flow, State
 from pydantic import SecretStr
+
+from meshflow_prefect.replayed import Belongs, calling, refusal
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -24,7 +28,38 @@ class BatchFlow(Flow[P, R]):
 
     Only runs that are called directly or as subflows go through here: nobody reads their stored
     parameters back. A deployed run is started from what is stored, so its parameters stay whole.
+    They raise `ContentChangedError` rather than return the results of another call.
     """
+
+    belongs: Belongs
+    """Tells the results of a call from those of others."""
+
+    # What the type checkers see is Prefect's own, with all its overloads.
+    if not TYPE_CHECKING:
+
+        def __call__(self, *args: Any, **kwargs: Any) -> Any:
+            """Run the flow; see `prefect.Flow`."""
+            outcome = super().__call__(*args, **kwargs)
+            if not inspect.isawaitable(outcome):
+                return outcome
+            given = {k: v for k, v in kwargs.items() if k not in ("return_state", "wait_for")}
+            return self._own(outcome, args, given)
+
+    async def _own(
+        self, outcome: Awaitable[Any], args: tuple[Any, ...], given: dict[str, Any]
+    ) -> Any:
+        """Return the outcome of a call, unless it is that of another one."""
+        with calling() as call:
+            found = await outcome
+        if call.was_executed or (isinstance(found, State) and not found.is_completed()):
+            return found
+        result = await found.aresult() if isinstance(found, State) else found
+        asked = inspect.signature(self.fn).bind(*args, **given)
+        asked.apply_defaults()
+        # In a thread: it may take as long as preparing the requests did.
+        if await asyncio.to_thread(self.belongs, result, asked.arguments):
+            return found
+        raise refusal(self.name)
 
     def serialize_parameters(self, parameters: dict[str, Any]) -> dict[str, Any]:
         """Return what the Prefect API stores of a call's parameters."""
@@ -42,14 +77,22 @@ class BatchFlow(Flow[P, R]):
         copy = super().with_options(**options)
         # Prefect makes the copy as a plain Flow, which would store keys and large parameters.
         copy.__class__ = BatchFlow
+        copy.belongs = self.belongs  # type: ignore[attr-defined]
         return copy  # type: ignore[return-value]
 
 
-def batch_flow(
-    **options: Any,
-) -> Callable[[Callable[P, R]], BatchFlow[P, R]]:
-    """Make a `BatchFlow` of a function, as `prefect.flow` makes a `Flow`."""
-    return lambda function: BatchFlow(function, **options)
+def batch_flow(belongs: Belongs, **options: Any) -> Callable[[Callable[P, R]], BatchFlow[P, R]]:
+    """Make a `BatchFlow` of a function, as `prefect.flow` makes a `Flow`.
+
+    The function begins with `note_execution`.
+    """
+
+    def make(function: Callable[P, R]) -> BatchFlow[P, R]:
+        made = BatchFlow(function, **options)
+        made.belongs = belongs
+        return made
+
+    return make
 
 
 def _keys_replaced(parameters: dict[str, Any], replace: Callable[[str], Any]) -> dict[str, Any]:

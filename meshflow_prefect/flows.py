@@ -24,13 +24,33 @@ from meshflow_prefect.ledger import OnCancel
 from meshflow_prefect.models import DEFAULT_MODEL, BatchRequest, BatchResult
 from meshflow_prefect.params import MessageParams
 from meshflow_prefect.queueing import MAX_IN_QUEUE
+from meshflow_prefect.replayed import note_execution
 from meshflow_prefect.reporting import log_outcome
 from meshflow_prefect.returning import without_search
 from meshflow_prefect.tasks import cancel_batch
 from meshflow_prefect.terms import Terms
 
 
-@batch_flow(name="batch-agent-tasks", persist_result=True)
+def _are_of_tasks(results: Sequence[BatchResult], asked: Mapping[str, Any]) -> bool:
+    if asked["batch_ids"] is not None:
+        return True
+    requests = _requests(
+        asked["tasks"],
+        asked["agent_model"],
+        asked["system_prompt"],
+        asked["max_tokens"],
+        asked["params"] or {},
+    )
+    terms = Terms.among(asked, key=AnthropicCredentials())
+    ids = Job.of(requests, terms, names_itself=True).custom_ids
+    return {result.custom_id for result in results} == set(ids)
+
+
+def _are_of_requests(results: Sequence[BatchResult], asked: Mapping[str, Any]) -> bool:
+    return [each.custom_id for each in results] == [each.custom_id for each in asked["requests"]]
+
+
+@batch_flow(_are_of_tasks, name="batch-agent-tasks", persist_result=True)
 async def batch_agent_tasks(
     # Checked by BatchRequest: Prefect's own check would log every task when one is not a text.
     tasks: Annotated[Sequence[str], SkipValidation] = (),
@@ -123,6 +143,7 @@ async def batch_agent_tasks(
         BatchFailedError: more requests failed than `failure_threshold` allows.
     """
     given = locals()
+    note_execution()
     terms = Terms.among(given, key=await usable_credentials(api_key, credentials))
     if batch_ids is not None:
         made = _checked_ids(batch_ids, tasks)
@@ -133,7 +154,7 @@ async def batch_agent_tasks(
     return await _judged(job.batch_ids, await job.run(), terms)
 
 
-@batch_flow(name="batch-requests", persist_result=True)
+@batch_flow(_are_of_requests, name="batch-requests", persist_result=True)
 async def batch_requests(
     requests: Annotated[Sequence[BatchRequest], SkipValidation],
     *,
@@ -184,6 +205,7 @@ async def batch_requests(
         Exactly one result for each request, in the order of `requests`.
     """
     given = locals()
+    note_execution()
     terms = Terms.among(given, key=await usable_credentials("", credentials))
     job = await asyncio.to_thread(Job.of, list(requests), terms, names_itself=False)
     return await _judged(job.batch_ids, await job.run(), terms)

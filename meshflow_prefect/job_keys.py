@@ -72,6 +72,28 @@ async def hold(
         use += 1
 
 
+async def submitted_by_holder(
+    prefect: PrefectClient, job_key: str, job_digest: str
+) -> dict[str, Entry]:
+    """Return what the run that holds a key has submitted of a job of this content, by its parts.
+
+    What Anthropic may have removed the results of is left out. The key is not taken.
+    """
+    use, held = 0, None
+    while (found := await prefect.read_variable_by_name(variable_name(job_key, use))) is not None:
+        held, use = found, use + 1
+    if held is None:
+        return {}
+    value: Any = held.value
+    youngest = datetime.now(UTC) - RESULTS_KEPT
+    return {
+        entry.work.part: entry
+        for entry in await Ledger(prefect, UUID(value["root_id"])).entries()
+        if (entry.work.job_key, entry.work.job_digest) == (job_key, job_digest)
+        and entry.submitted_at > youngest
+    }
+
+
 async def _has_results(entry: Entry, anthropic: AnthropicBatchClient, now: datetime) -> bool:
     """Whether the batch of an entry, made or still to be made, has its results, or will have."""
     if not entry.batch_id or now - entry.submitted_at < RESULTS_KEPT:

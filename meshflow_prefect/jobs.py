@@ -68,6 +68,11 @@ class Job:
         for chunk in chunks:
             self._starts.append(self._starts[-1] + chunk.requests)
 
+    @property
+    def custom_ids(self) -> list[str]:
+        """The ids of all requests, in the order in which they are sent."""
+        return [custom_id for chunk in self._chunks for custom_id in chunk.custom_ids]
+
     @classmethod
     def of(cls, requests: Sequence[BatchRequest], terms: Terms, *, names_itself: bool) -> Self:
         """Check, prepare and serialise the requests. Takes its time: call it in a thread.

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 YOUNG = timedelta(seconds=60)
 """A batch that was submitted this recently may not be visible yet."""
 
+STALE_ANSWERS, STALE_SECONDS = 2, 1.0
+"""How often, and after which pause, a batch that has ended and is said to go on is asked about once
+more: a replica may be behind the one that has just said that it has ended."""
+
 _LISTED = 1000
 _LOOKS = 3
 _LOOK_SECONDS = 3.0

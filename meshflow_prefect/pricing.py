@@ -198,7 +198,14 @@ def _library_prices(model: str, tier: Tier) -> tuple[tuple[int, TokenPrices], ..
     }
     tiered = (price for price in vars(known).values() if isinstance(price, TieredPrices))
     starts = sorted({step.start for price in tiered for step in price.tiers})
-    return tuple(
+    steps = tuple(
         (start, TokenPrices(**{name: above(start, kind) for name, kind in kinds.items()}))
         for start in (-1, *starts)
     )
+    if tier == "batch" and steps == _library_prices(model, "standard"):
+        # The library knows no batch price of this model, and gives the standard one.
+        return tuple(
+            (start, TokenPrices(**{name: price / 2 for name, price in vars(prices).items()}))
+            for start, prices in steps
+        )
+    return steps

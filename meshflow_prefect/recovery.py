@@ -145,6 +145,8 @@ async def _made_since(
 
     def enough(jobs: list[BatchJob]) -> bool:
         # One whose oldest come first, or of which there is one to see, has to be read to its end.
+        if not jobs:
+            return False
         met = any(job.batch_id == marker for job in jobs)
         is_older = met or (marker is None and jobs[-1].created_at < since)
         return len(jobs) > 1 and _newest_first(jobs) and is_older
@@ -177,7 +179,8 @@ async def _verdict(
     known = found.intersection(custom_ids)
     if ids_digest(custom_ids) != entry.work.ids_digest or not found:
         return "unclear"
-    if known == found:
+    # Ids that name their job are in no other batch, whoever's rows are among them.
+    if known == found or (known and are_task_ids(custom_ids)):
         return "ours"
     return "unclear" if known else "not ours"
 

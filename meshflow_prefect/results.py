@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -12,6 +13,8 @@ from meshflow_prefect.errors import MeshflowError
 from meshflow_prefect.models import RESULTS_KEPT, BatchResult
 from meshflow_prefect.pricing import cost_of, tokens_of
 
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_HALF = re.compile("[\ud800-\udfff]")
 _NUMBERS = re.compile(r"([0-9]+)")
 
 
@@ -22,12 +25,23 @@ def parse_row(line: bytes) -> BatchResult:
     version does not know are kept in `message`; a kind of result that it does not know is an error.
     """
     try:
-        row = orjson.loads(line)
+        row = _loaded(line)
         return _result(row["custom_id"], row["result"])
     # What a line of another shape does wherever it is looked into.
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
         shown = line[:80].decode("utf-8", "replace")
         raise MeshflowError(f"Not a result row ({error!r}): {shown!r}…") from None
+
+
+def _loaded(line: bytes) -> Any:
+    try:
+        return orjson.loads(line)
+    except orjson.JSONDecodeError:
+        # JSON allows an escaped half of a surrogate pair, which no UTF-8 can hold.
+        if not _SURROGATE.search(line):
+            raise
+        whole = json.dumps(json.loads(line), ensure_ascii=False)
+        return orjson.loads(_HALF.sub("\N{REPLACEMENT CHARACTER}", whole))
 
 
 def _result(custom_id: str, result: Mapping[str, Any]) -> BatchResult:
@@ -121,9 +135,10 @@ def _succeeded(custom_id: str, message: Mapping[str, Any]) -> BatchResult:
     usage = message.get("usage") or {}
     model = message.get("model")
     tokens = tokens_of(usage)
-    cost = cost_of(model, usage, tokens=tokens) if model else None
+    # A reply whose usage is not told has its price all the same: it is not known, and not 0.
+    cost = cost_of(model, usage, tokens=tokens) if model and usage else None
     blocks = message["content"]
-    texts = [block.get("text", "") for block in blocks if block.get("type") == "text"]
+    texts = [block.get("text") or "" for block in blocks if block.get("type") == "text"]
     return BatchResult.of_reply(
         custom_id=custom_id,
         status="succeeded",
@@ -138,8 +153,10 @@ def _succeeded(custom_id: str, message: Mapping[str, Any]) -> BatchResult:
 
 
 def _errored(custom_id: str, response: Mapping[str, Any]) -> BatchResult:
-    # The kind of an error stands one level below the envelope, which is of type "error" as well.
-    error = response.get("error") or {}
+    # The kind of an error stands one level below the envelope, which is of type "error" as well. A
+    # gateway may leave the envelope away.
+    inner = response.get("error")
+    error = inner if isinstance(inner, Mapping) else response
     kind = error.get("type") or "unknown_error"
     return BatchResult(
         custom_id,

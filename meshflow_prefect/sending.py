@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -75,8 +76,9 @@ class Sender:
                             raise
                         is_mine = False
                         continue
+                    refused_at = time.monotonic()
                     entry = await self._rest_after(refusal, entry, wake)
-                    settle_seconds = 0.0
+                    settle_seconds -= time.monotonic() - refused_at
                 except SubmissionUnknownError as lost:
                     get_run_logger().warning("%s", lost)
                     answer_lost = lost

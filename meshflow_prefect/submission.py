@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from meshflow_prefect.activity import busy
 from meshflow_prefect.errors import InvalidRequestError, SubmissionUnknownError
-from meshflow_prefect.job_keys import check_content, hold
+from meshflow_prefect.job_keys import check_content, hold, submitted_by_holder
 from meshflow_prefect.ledger import Entry, Ledger, Work
+from meshflow_prefect.ledgers import entries_of_job
 from meshflow_prefect.lineage import Lineage, mark
 from meshflow_prefect.locks import AnyLoopLock
 from meshflow_prefect.matching import Claims, is_own, keyed, match
@@ -64,6 +65,26 @@ async def submit_once(
             with busy():
                 await _copy(entry, own, rest.lineage, work)
         return entry.batch_id
+
+
+async def taken_over(job_key: str, job_digest: str, **terms: Any) -> dict[str, Entry]:
+    """Return what was submitted of a job, under this root or by the run that holds its key.
+
+    By the parts of the job. The batches of the other run are recorded under this root, on these
+    `terms` (see `Work`), as if its submissions had been found one by one.
+    """
+    async with resting() as rest:
+        mine = await entries_of_job(rest.prefect, job_key)
+        if rest.lineage is None or not job_key:
+            return mine
+        theirs = await submitted_by_holder(rest.prefect, job_key, job_digest)
+        own = Ledger(rest.prefect, rest.lineage.root.id)
+        for part, entry in theirs.items():
+            if entry.batch_id and not (part in mine and mine[part].batch_id):
+                with busy():
+                    await mark(rest.prefect, rest.lineage)
+                    await _copy(entry, own, rest.lineage, replace(entry.work, **terms))
+        return theirs | await entries_of_job(rest.prefect, job_key)
 
 
 async def _ledger_for(

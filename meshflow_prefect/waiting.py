@@ -15,7 +15,7 @@ from meshflow_prefect.errors import (
     MeshflowError,
 )
 from meshflow_prefect.ledgers import entry_of_batch
-from meshflow_prefect.looking import look_at
+from meshflow_prefect.looking import STALE_ANSWERS, STALE_SECONDS, look_at
 from meshflow_prefect.models import BatchJob, Collected
 from meshflow_prefect.polling import (
     Found,
@@ -31,9 +31,6 @@ if TYPE_CHECKING:
 
 _COLLECT_SECONDS = 10.0
 """The shortest pause before the results are asked for once more."""
-
-_STALE_ANSWERS, _STALE_SECONDS = 2, 1.0
-"""How often, and after which pause, a batch that is said to go on is asked about once more."""
 
 _GIVES_UP = timedelta(days=2)
 """How old a batch is when its results are not waited for any longer: it has ended within one."""
@@ -121,10 +118,10 @@ async def collect_patiently(
                 return await read()
         except BatchNotEndedError:
             # A replica may be behind the one that has just said that the batch has ended.
-            if stale_answers == _STALE_ANSWERS:
+            if stale_answers == STALE_ANSWERS:
                 raise
             stale_answers += 1
-            await asyncio.sleep(_STALE_SECONDS)
+            await asyncio.sleep(STALE_SECONDS)
             continue
         except (ApiUnavailableError, BatchNotFoundError) as error:
             entry = await entry_of_batch(rest.prefect, batch_id)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import SecretStr, SkipValidation
 
 from meshflow_prefect.bulk.recipe import Recipe
-from meshflow_prefect.bulk.running import check_summary, rows_to_file
+from meshflow_prefect.bulk.running import check_summary, is_of_files, rows_to_file
 from meshflow_prefect.bulk.spool import OnBadRow, Spooling
 from meshflow_prefect.bulk.summary import FileSummary
 from meshflow_prefect.chunking import MAX_BYTES, MAX_REQUESTS
@@ -19,11 +19,12 @@ from meshflow_prefect.keys import usable_credentials
 from meshflow_prefect.ledger import OnCancel
 from meshflow_prefect.models import DEFAULT_MODEL
 from meshflow_prefect.queueing import MAX_IN_QUEUE
+from meshflow_prefect.replayed import note_execution
 from meshflow_prefect.sources import Source
 from meshflow_prefect.terms import Terms
 
 
-@batch_flow(name="batch-file", persist_result=True)
+@batch_flow(is_of_files, name="batch-file", persist_result=True)
 async def batch_file(
     source: str,
     destination: str,
@@ -120,6 +121,7 @@ async def batch_file(
         And what `batch_agent_tasks` raises.
     """
     given = locals()
+    note_execution()
     terms = Terms.among(given, key=await usable_credentials(api_key, credentials))
     how = Spooling(
         recipe=Recipe(

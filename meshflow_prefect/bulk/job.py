@@ -145,7 +145,8 @@ class FileJob:
 
     def _again(self, number: int, tallies: Sequence[Tally]) -> FilePiece | None:
         """Return what of a chunk is to be sent again, after so many attempts."""
-        if len(tallies) == self.terms.max_attempts:
+        # More, where an earlier process was allowed more of them.
+        if len(tallies) >= self.terms.max_attempts:
             return None
         attempt = len(tallies) + 1
         part = f"attempt-{attempt}-of-{tallies[0].batch_id}"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from prefect import get_client
 from prefect.logging import get_run_logger
@@ -35,6 +36,7 @@ from meshflow_prefect.ledger import Entry
 from meshflow_prefect.ledgers import entries_of_job
 from meshflow_prefect.reading.rows import RowSource
 from meshflow_prefect.sinks import check_destination
+from meshflow_prefect.submission import taken_over
 from meshflow_prefect.terms import Terms
 
 
@@ -62,7 +64,8 @@ async def rows_to_file(
     how = replace(how, suffix=id_suffix(job))
     async with get_client() as prefect:
         submitted = await entries_of_job(prefect, terms.job_key)
-    begun = submitted.get(part_of(name, 0))
+    first = part_of(name, 0)
+    begun = submitted.get(first)
     if begun is None:
         await asyncio.to_thread(check_destination, destination, overwrite=overwrite)
     whole, progress = Workplace.of(job), Progress()
@@ -72,7 +75,14 @@ async def rows_to_file(
                 opened = await asyncio.to_thread(open_source)
                 plan, place = await _spooled(opened, how, whole, progress)
                 _check_unchanged(plan, begun, source)
-                if max_cost_usd is not None and begun is None:
+                if terms.job_key:
+                    submitted = await taken_over(
+                        terms.job_key,
+                        plan.digest,
+                        on_cancel=terms.on_cancel,
+                        block=terms.key.stored_name or "",
+                    )
+                if max_cost_usd is not None and first not in submitted:
                     async with terms.key.get_client() as anthropic:
                         check_budget(await estimate(source, plan, place, anthropic), max_cost_usd)
                 work = FileJob(
@@ -96,13 +106,21 @@ async def rows_to_file(
                 unsent=work.unsent,
             )
     except (InvalidRequestError, OverBudgetError, SourceError):
-        if begun is None:
+        if first not in submitted:
             # Nearly always nothing was submitted; else the spool can be made anew.
             await asyncio.to_thread(whole.clear)
         raise
     log_summary(get_run_logger(), summary)
     await asyncio.to_thread(whole.clear)
     return summary
+
+
+def is_of_files(summary: FileSummary, asked: Mapping[str, Any]) -> bool:
+    """Whether a summary is that of a call with these parameters, by the files that it names."""
+    return (summary.source, summary.destination) == (
+        shown(asked["source"]),
+        shown(asked["destination"]),
+    )
 
 
 def check_summary(summary: FileSummary, terms: Terms) -> None:

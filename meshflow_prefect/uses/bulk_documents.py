@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import SecretStr, SkipValidation
 
 from meshflow_prefect.bulk.document_recipe import DocumentRecipe
-from meshflow_prefect.bulk.running import check_summary, rows_to_file
+from meshflow_prefect.bulk.running import check_summary, is_of_files, rows_to_file
 from meshflow_prefect.bulk.spool import OnBadRow, Spooling
 from meshflow_prefect.bulk.summary import FileSummary
 from meshflow_prefect.chunking import MAX_BYTES, MAX_REQUESTS
@@ -21,12 +21,13 @@ from meshflow_prefect.keys import usable_credentials
 from meshflow_prefect.ledger import OnCancel
 from meshflow_prefect.models import DEFAULT_MODEL
 from meshflow_prefect.queueing import MAX_IN_QUEUE
+from meshflow_prefect.replayed import note_execution
 from meshflow_prefect.terms import Terms
 from meshflow_prefect.uses.artifacts import show
 from meshflow_prefect.uses.documents_page import page_of
 
 
-@batch_flow(name="bulk-documents", persist_result=True)
+@batch_flow(is_of_files, name="bulk-documents", persist_result=True)
 async def batch_documents(
     source: str,
     destination: str,
@@ -115,6 +116,7 @@ async def batch_documents(
         And what `batch_file` raises.
     """
     given = locals()
+    note_execution()
     terms = Terms.among(given, key=await usable_credentials(api_key, credentials))
     how = Spooling(
         recipe=DocumentRecipe(

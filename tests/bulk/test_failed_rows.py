@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
+from prefect import flow
 
 from meshflow_prefect.errors import BatchFailedError
 from meshflow_prefect.pricing import cost_of
@@ -144,3 +145,21 @@ async def test_as_many_failed_rows_as_are_allowed_are_no_error(emulator, source,
     )
 
     assert (summary.succeeded, summary.failed) == (5, 1)
+
+
+async def test_a_replay_that_allows_fewer_attempts_than_were_made_makes_no_more(
+    emulator, source, tmp_path
+):
+    emulator.plan(failing(1, batches=None), {"on": "results", "skip": 2, "status": 400})
+    allowed = [4, 1]
+
+    @flow(retries=1)
+    async def allows_fewer() -> None:
+        await run_file(source, tmp_path / "out.jsonl", max_attempts=allowed.pop(0))
+
+    await allows_fewer()
+
+    row = read_rows(tmp_path / "out.jsonl")[1]
+    assert allowed == []
+    assert sizes(emulator) == [6, 1, 1]
+    assert (row["status"], row["attempts"]) == ("errored", 2)

@@ -8,7 +8,7 @@ import pytest
 from prefect import flow
 
 from meshflow_prefect import batch_file
-from meshflow_prefect.errors import ContentChangedError, JobKeyError
+from meshflow_prefect.errors import ContentChangedError, JobKeyError, MeshflowError
 from tests.support.files import (
     PROMPT,
     counting,
@@ -207,3 +207,43 @@ async def test_a_key_of_the_same_requests_may_ask_for_other_columns(emulator, tm
 
     assert sizes(emulator) == [2]
     assert [row.get("n") for row in read_rows(tmp_path / "two.jsonl")] == [1, None, 3]
+
+
+async def test_a_later_run_with_a_smaller_budget_collects_all_that_is_paid_for(
+    emulator, source, tmp_path, request
+):
+    """The command that is given again after a kill, say."""
+    emulator.plan({"on": "results", "skip": 2, "status": 400})
+    options = {"job_key": request.node.name, "max_requests_per_batch": 2}
+    with pytest.raises(MeshflowError):
+        await run_file(source, tmp_path / "out.jsonl", **options)
+    assert sizes(emulator) == [2, 2, 2]
+
+    summary = await run_file(source, tmp_path / "out.jsonl", max_cost_usd=0.0, **options)
+
+    assert sizes(emulator) == [2, 2, 2]
+    assert dict(summary.statuses) == {"succeeded": 6}
+    assert numbers(read_rows(tmp_path / "out.jsonl")) == list(range(6))
+
+
+async def test_a_later_run_collects_a_second_attempt_whose_rows_are_read_otherwise_by_then(
+    emulator, source, tmp_path, request
+):
+    emulator.plan(
+        {"on": "rows", "custom_id": "task-1-*", "outcome": "errored"},
+        {"on": "rows", "custom_id": "task-3-*", "outcome": "errored"},
+        {"on": "rows", "custom_id": "task-3-*", "damage": "corrupt"},
+        {"on": "results", "skip": 3, "status": 400},
+    )
+    options = {"job_key": request.node.name}
+    with pytest.raises(MeshflowError):
+        await run_file(source, tmp_path / "out.jsonl", **options)
+    assert sizes(emulator) == [6, 1]
+    emulator.clear_faults()
+
+    summary = await run_file(source, tmp_path / "out.jsonl", **options)
+
+    assert sizes(emulator) == [6, 1]
+    assert dict(summary.statuses) == {"succeeded": 5, "errored": 1}
+    rows = read_rows(tmp_path / "out.jsonl")
+    assert [row["custom_id"] for row in rows] == [str(n) for n in range(6)]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+import time
 
 import pytest
 from prefect import flow
@@ -20,6 +22,7 @@ from meshflow_prefect import (
     submit_batch,
 )
 from tests.support.jobs import SOON, named, numbered, requests
+from tests.support.scripted import Answer, problem
 
 ACCEPTED_THEN_LOST = [
     {"on": "create", "accept": True, "status": 500},
@@ -201,3 +204,27 @@ async def test_answers_that_are_always_lost_end_in_an_error_and_no_batch(emulato
 
     assert creates(emulator) == 3
     assert emulator.batches() == []
+
+
+async def test_a_batch_that_an_overloaded_api_has_made_is_found_where_the_list_is_behind(
+    emulator, scripted
+):
+    """For some seconds the list lacks what was made last."""
+    made: list[float] = []
+
+    def change(call: str, answer: Answer) -> Answer:
+        if call == CREATE:
+            made.append(time.monotonic())
+            return problem(529, "overloaded_error", "Busy", **{"retry-after": "1"})
+        is_list = call.startswith("GET /v1/messages/batches?")
+        if is_list and made and time.monotonic() - made[0] < 6:
+            body = json.dumps({"data": [], "has_more": False, "first_id": None, "last_id": None})
+            return Answer(200, body.encode(), {"content-type": "application/json"})
+        return answer
+
+    scripted.change = change
+
+    results = await batch_agent_tasks(named(3), poll_interval=SOON)
+
+    assert [result.succeeded for result in results] == [True] * 3
+    assert [batch["requests"] for batch in emulator.batches()] == [3]

@@ -7,6 +7,7 @@ from prefect import flow, task
 
 from meshflow_prefect import (
     BatchRequest,
+    ContentChangedError,
     SubmissionRefusedError,
     SubmissionUnknownError,
     batch_agent_tasks,
@@ -199,3 +200,44 @@ async def test_ids_that_a_replay_does_not_repeat_are_an_error_and_no_second_batc
         await careless()
 
     assert [batch["id"] for batch in emulator.batches()] == attempts
+
+
+async def test_a_replay_that_asks_for_other_rows_gets_neither_the_earlier_rows_nor_a_batch(
+    emulator,
+):
+    """A work queue, say: what is done already is not asked for again when the flow runs anew."""
+    done: list[str] = []
+    answers = []
+
+    @flow(retries=1)
+    async def works_a_queue() -> None:
+        left = [name for name in ("A", "B", "C", "D") if name not in done]
+        while left:
+            answers.append(await batch_agent_tasks(left[:2], poll_interval=SOON))
+            done.extend(left[:2])
+            if len(done) == 2:
+                raise RuntimeError("The flow starts anew after its first two rows.")
+            left = left[2:]
+
+    with pytest.raises(ContentChangedError, match="same calls in the same order"):
+        await works_a_queue()
+    assert len(answers) == 1
+    assert [batch["requests"] for batch in emulator.batches()] == [2]
+
+
+async def test_a_replay_that_asks_for_the_same_rows_in_the_same_order_is_given_its_results(
+    emulator,
+):
+    outputs = []
+
+    @flow(retries=1)
+    async def asks_twice() -> None:
+        for texts in (["A", "B"], ["C", "D", "E"]):
+            state = await batch_agent_tasks(texts, poll_interval=SOON, return_state=True)
+            outputs.append([result.output for result in await state.aresult()])
+        if len(outputs) == 2:
+            raise RuntimeError("The flow starts anew after its batches.")
+
+    await asks_twice()
+    assert outputs[:2] == outputs[2:]
+    assert sorted(batch["requests"] for batch in emulator.batches()) == [2, 3]

@@ -31,7 +31,7 @@ class Watched(list[Any]):
 async def test_prefect_walks_into_a_plain_return_value_and_not_into_one_of_ours():
     inner, plain_inner = Watched([1]), Watched([1])
 
-    @batch_flow(name="ours")
+    @batch_flow(lambda *_: True, name="ours")
     async def ours() -> list[Any]:
         return await without_search([inner])
 
@@ -79,7 +79,7 @@ async def test_without_persistence_nothing_is_stored_by_the_flow():
 
 @quick
 async def test_a_storage_that_fails_at_the_end_costs_no_result(caplog):
-    @batch_flow(name="own", persist_result=True)
+    @batch_flow(lambda *_: True, name="own", persist_result=True)
     async def own() -> list[Any]:
         return await without_search([threading.Lock()])  # which nothing can pickle
 
@@ -95,7 +95,7 @@ async def test_a_storage_that_fails_at_the_end_costs_no_result(caplog):
 async def test_a_retry_in_the_same_process_returns_the_value(failures):
     left = list(range(failures))
 
-    @batch_flow(name="fails-first", retries=2, persist_result=True)
+    @batch_flow(lambda *_: True, name="fails-first", retries=2, persist_result=True)
     async def fails_first() -> list[int]:
         if left:
             left.pop()

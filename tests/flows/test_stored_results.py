@@ -113,7 +113,7 @@ async def test_a_result_that_lacks_rows_is_not_remembered_and_the_run_says_why(
 
 
 async def test_the_result_of_a_flow_of_this_package_is_written_whole_as_well(storage):
-    @batch_flow(name="own", persist_result=True)
+    @batch_flow(lambda *_: True, name="own", persist_result=True)
     async def own(batch_id: str) -> list[str]:
         store = FlowRunContext.get().result_store
         kinds = [type(store.result_storage).__name__]

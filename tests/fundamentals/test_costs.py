@@ -239,3 +239,13 @@ def test_only_searches_cost_the_same_in_a_batch(model, counts, geo):
     batch, standard = (Fraction(cost_of(model, bill, tier=tier)) for tier in ("batch", "standard"))
 
     assert (standard - searches) == 2 * (batch - searches)
+
+
+@pytest.mark.parametrize("kind", ["input_tokens", "output_tokens", "cache_read_input_tokens"])
+def test_a_batch_costs_half_also_where_the_library_has_one_price_only(kind):
+    model = "claude-opus-4-1"  # of which it knows no batch price
+
+    standard = cost_of(model, {kind: SMALL}, tier="standard")
+
+    assert standard is not None
+    assert cost_of(model, {kind: SMALL}) == standard / 2

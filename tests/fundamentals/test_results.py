@@ -140,11 +140,6 @@ def test_the_cost_of_an_unknown_model_is_not_a_zero():
     assert parse_row(succeeded(model="claude-of-tomorrow")).cost_usd is None
 
 
-def test_usage_that_the_api_left_out_counts_as_nothing():
-    result = parse_row(succeeded(usage=None))
-    assert (result.tokens, result.cost_usd) == (0, 0.0)
-
-
 @pytest.mark.parametrize(
     "line",
     [
@@ -227,3 +222,40 @@ def test_a_job_as_a_dictionary_is_json():
 def test_a_job_is_complete_when_its_results_can_be_read(status, complete):
     now = datetime.now(UTC)
     assert BatchJob("b", status, {}, created_at=now, expires_at=now).is_complete is complete
+
+
+def test_an_error_without_its_envelope_is_read_as_well():
+    found = parse_row(
+        row({"type": "errored", "error": {"type": "overloaded_error", "message": "Full"}})
+    )
+
+    assert (found.status, found.error_type) == ("errored", "overloaded_error")
+    assert found.error == "overloaded_error: Full"
+
+
+@pytest.mark.parametrize("usage", [None, {}])
+def test_the_cost_of_a_reply_whose_usage_is_not_told_is_not_known(usage):
+    found = parse_row(succeeded(usage=usage))
+
+    assert found.succeeded
+    assert (found.tokens, found.cost_usd) == (0, None)
+
+
+def test_a_text_block_without_text_is_empty():
+    found = parse_row(succeeded({"type": "text", "text": None}))
+
+    assert (found.status, found.output) == ("succeeded", "")
+
+
+def test_half_a_surrogate_pair_is_marked_and_the_rest_of_the_row_is_there():
+    line = succeeded({"type": "text", "text": "a HALF b \U0001f600 é"}).replace(b"HALF", rb"\ud83d")
+
+    found = parse_row(line)
+
+    assert found.output == "a \N{REPLACEMENT CHARACTER} b \U0001f600 é"
+    assert found.tokens == 1324
+
+
+def test_a_row_that_is_too_deep_to_read_is_no_result():
+    with pytest.raises(MeshflowError, match="Not a result row"):
+        parse_row(rb'{"custom_id":"\ud83d","result":' + b"[" * 100_000)
