@@ -103,11 +103,13 @@ def create_failure(error: Exception) -> MeshflowError:
         return RateLimitedError(f"No batch was made: {_said(error)}.", **facts)
     if isinstance(error, anthropic.APIStatusError) and _certainly_refused(error.status_code):
         return SubmissionRefusedError(f"No batch was made: {_said(error)}.", **facts)
+    reason = _said(error)
     return SubmissionUnknownError(
-        f"The create call was sent and its answer is not known ({_said(error)}): there may be a "
+        f"The create call was sent and its answer is not known ({reason}): there may be a "
         "batch, and it would be billed. It is not sent again. In a flow run the batch is looked "
         "for; elsewhere look for it with `list`, compare the number of requests and the time, and "
         "collect it by its id.",
+        reason=reason,
         **facts,
     )
 

@@ -97,7 +97,8 @@ class Sender:
             if sends == _MOST_SENDS and await self.ledger.withdraw(entry):
                 raise SubmissionRefusedError(
                     f"No batch was made: the answers to {sends} create calls were lost, and the "
-                    f"list of batches shows none of them. The last one: {answer_lost}",
+                    "list of batches shows none of them. What came in place of the last one: "
+                    f"{answer_lost.details.get('reason', 'nothing')}.",
                     **answer_lost.details,
                 )
             if not (is_mine or is_over(entry) or datetime.now(UTC) >= may_go_on_until(entry)):

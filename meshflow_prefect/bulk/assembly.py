@@ -5,7 +5,7 @@ Nothing is held but one chunk's index: the spool says of each row where its resu
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -104,8 +104,34 @@ class ChunkResults:
             results.close()
 
 
-def assemble(rows: Path, results: ChunkResults, sink: Sink, progress: Progress) -> Endings:
-    """Write the output, and return how its rows have ended."""
+class Shared:
+    """Which results have a row already, where several rows may share one: it is billed once."""
+
+    def __init__(self) -> None:
+        self._used: defaultdict[int, bytearray] = defaultdict(bytearray)
+
+    def for_row(self, chunk: int, position: int, rest: bytes) -> bytes:
+        """Return the JSON of a result as it stands in one more row."""
+        used = self._used[chunk]
+        if position >= len(used):
+            used.extend(bytes(position + 1 - len(used)))
+        if not used[position]:
+            used[position] = 1
+            return rest
+        values = orjson.loads(b"{" + rest)
+        values["tokens"] = 0
+        if values["cost_usd"] is not None:
+            values["cost_usd"] = 0.0
+        return orjson.dumps(values)[1:]
+
+
+def assemble(
+    rows: Path, results: ChunkResults, sink: Sink, progress: Progress, shared: Shared | None = None
+) -> Endings:
+    """Write the output, and return how its rows have ended.
+
+    `shared` is for a source of which some rows share their requests.
+    """
     endings = Endings()
     with rows.open("rb") as lines:
         for line in lines:
@@ -116,6 +142,8 @@ def assemble(rows: Path, results: ChunkResults, sink: Sink, progress: Progress) 
             else:
                 status, rest = results.find(chunk, position)
                 endings.count(status, rest)
+                if shared is not None:
+                    rest = shared.for_row(chunk, position, rest)
             if columns and columns[0]:
                 # Behind the result's own columns.
                 rest = rest[:-1] + b"," + orjson.dumps(columns[0])[1:]

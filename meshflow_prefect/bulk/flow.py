@@ -90,7 +90,8 @@ async def batch_file(
             `BatchResult`; one of the same name gets `input_` before it.
         on_bad_row: What to do with rows that are no requests: `raise` before anything is
             submitted, with file and line, or `skip` them: the output's row says what is wrong.
-        deduplicate: Whether equal requests are sent once; each row gets the result.
+        deduplicate: Whether equal requests are sent once; each row gets the result, and the first
+            of them its tokens and its cost: those of the others are 0.
         overwrite: Whether a destination that exists is replaced.
         max_cost_usd: Refuses the job before anything is submitted when it may cost more, every
             reply being as long as `max_tokens`; and sends no further chunk once so much is spent.

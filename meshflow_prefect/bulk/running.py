@@ -149,7 +149,8 @@ def _check_unchanged(plan: Plan, begun: Entry | None, source: str) -> None:
         f"{source!r}, or the prompt and parameters, are not what they were at "
         f"{begun.intended_at}, when this run began to submit them. Nothing more was submitted. "
         "Restore them and retry the run: it goes on. To submit the changed rows, start a new run; "
-        "`meshflow-prefect submissions` names the batches of this one.",
+        "`meshflow-prefect submissions` names the batches of this one. Where one run has several "
+        "jobs, each needs a destination of its own.",
         source=source,
     )
 

@@ -12,7 +12,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
 from meshflow_prefect.activity import busy
-from meshflow_prefect.bulk.assembly import ChunkResults, Endings, assemble
+from meshflow_prefect.bulk.assembly import ChunkResults, Endings, Shared, assemble
 from meshflow_prefect.bulk.harvest import Harvest, Results, Tally
 from meshflow_prefect.bulk.plan import Plan
 from meshflow_prefect.bulk.progress import Progress
@@ -104,7 +104,8 @@ async def write_output(
             # What is there by now is this job's: it was looked at before anything was submitted.
             open_sink(destination, schema=plan.columns, overwrite=True) as sink,
         ):
-            return assemble(place.rows, results, sink, progress)
+            shared = Shared() if plan.duplicates else None
+            return assemble(place.rows, results, sink, progress, shared)
 
     with busy():
         return await asyncio.to_thread(write)

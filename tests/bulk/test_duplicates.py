@@ -25,6 +25,11 @@ async def test_each_request_is_in_one_batch_once_and_every_row_has_its_result(
     assert [row["k"] for row in rows] == list(range(len(REPEATED)))
     assert [row["custom_id"] for row in rows] == [str(n) for n in range(len(REPEATED))]
     assert (summary.rows, summary.requests, summary.duplicates) == (9, 4, 5)
+    # What is billed once is in one row.
+    assert [row["tokens"] > 0 for row in rows] == [
+        n not in REPEATED[:i] for i, n in enumerate(REPEATED)
+    ]
+    assert sum(row["cost_usd"] for row in rows) == pytest.approx(summary.cost_usd)
     assert dict(summary.statuses) == {"succeeded": 9}
 
 

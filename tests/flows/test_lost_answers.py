@@ -199,9 +199,13 @@ async def test_the_command_line_decides_for_the_next_attempt(stack, emulator, de
 async def test_answers_that_are_always_lost_end_in_an_error_and_no_batch(emulator):
     emulator.plan({"on": "create", "drop": True, "times": None})
 
-    with pytest.raises(SubmissionRefusedError, match="the answers to 3 create calls were lost"):
+    with pytest.raises(
+        SubmissionRefusedError, match="the answers to 3 create calls were lost"
+    ) as told:
         await three_rows()
 
+    assert "Connection error" in str(told.value)
+    assert "there may be a batch" not in str(told.value)
     assert creates(emulator) == 3
     assert emulator.batches() == []
 
