@@ -147,6 +147,10 @@ class _Writer:
                 entry = [*self._place(made, row.number), name]
             except InvalidRequestError as error:
                 why = error.message
+        if why and row_id is None and self._ids.place_of(name) not in (None, (row.file, row.line)):
+            # Its number is the id of another row, which it must not be taken for.
+            name = f"row {row.number}"
+            entry = [NOT_SENT, name]
         # Neither the words for a bad row nor the columns of the output make it another job.
         line = orjson.dumps(entry)
         self._content.update(line)

@@ -41,10 +41,15 @@ class Seen:
         try:
             self._table.execute(_INSERT, (key, *place))
         except sqlite3.IntegrityError:
-            found = self._table.execute("SELECT first, second FROM seen WHERE key = ?", (key,))
-            first, second = found.fetchone()
-            return first, second
+            return self.place_of(key)
         return None
+
+    def place_of(self, key: str | bytes) -> tuple[str | int, int] | None:
+        """Return where a key was met first; None for one that was not."""
+        self._settle()
+        found = self._table.execute("SELECT first, second FROM seen WHERE key = ?", (key,))
+        place: tuple[str | int, int] | None = found.fetchone()
+        return place
 
     def _settle(self) -> None:
         self._table.executemany(_INSERT, self._waiting)

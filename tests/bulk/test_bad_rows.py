@@ -180,3 +180,14 @@ async def test_skipped_rows_keep_their_place_over_files_and_chunks(emulator, tmp
     assert "part-2.jsonl, line 2: column 'n' is null" in rows[4]["error"]
     assert sizes(emulator) == [3, 1]
     assert orjson.dumps(rows)
+
+
+async def test_a_bad_row_is_not_called_as_another_row_is(emulator, tmp_path):
+    """Ids from 1, and a line that cannot be read: its number is the id of the row before."""
+    rows = [{"id": 1, "n": 1}, {"id": 2, "n": 2}, b"not json at all", {"id": 4, "n": 4}, {"id": 5}]
+    source = write_rows(tmp_path / "in.jsonl", rows)
+
+    await run_file(source, tmp_path / "out.jsonl", on_bad_row="skip")
+
+    found = [row["custom_id"] for row in read_rows(tmp_path / "out.jsonl")]
+    assert found == ["1", "2", "row 2", "4", "5"]
