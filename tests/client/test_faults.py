@@ -166,3 +166,29 @@ async def test_the_key_goes_to_the_configured_host_only(scripted, anthropic_emul
         anthropic_emulator.end(batch_id)
         await client.results(batch_id)
     assert len(scripted.calls) == len(anthropic_emulator.calls())
+
+
+@quick
+async def test_a_count_of_tokens_that_holds_none_is_an_error_of_ours(scripted, anthropic_emulator):
+    counted = Answer(200, b"{}", {"content-type": "application/json"})
+    scripted.script = lambda call: counted if "count_tokens" in call else None
+
+    async with AnthropicBatchClient(base_url=scripted.base_url) as client:
+        with pytest.raises(MeshflowError, match=r"The count of tokens: .*holds no count"):
+            await client.count_tokens({"model": "claude-opus-5", "messages": []})
+
+
+@quick
+async def test_of_the_page_of_a_proxy_its_words_are_quoted_in_one_line(
+    scripted, anthropic_emulator
+):
+    style = b"<style>" + b"p { color: red }\n" * 500 + b"</style>"
+    page = b"<html>" + style + b"<h1>Request\n  too large</h1>\n<p>nginx</p></html>"
+    large = Answer(413, page, {"content-type": "text/html"})
+    scripted.script = lambda call: large if call == CREATE else None
+
+    async with AnthropicBatchClient(base_url=scripted.base_url) as client:
+        with pytest.raises(SubmissionRefusedError) as told:
+            await client.submit(numbered(3))
+
+    assert str(told.value) == "No batch was made: 413: Request too large nginx."

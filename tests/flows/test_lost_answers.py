@@ -232,3 +232,21 @@ async def test_a_batch_that_an_overloaded_api_has_made_is_found_where_the_list_i
 
     assert [result.succeeded for result in results] == [True] * 3
     assert [batch["requests"] for batch in emulator.batches()] == [3]
+
+
+async def test_a_lost_batch_is_known_by_its_ids_also_where_a_foreign_row_is_among_them(
+    emulator, scripted
+):
+    def change(call: str, answer: Answer) -> Answer:
+        if call.endswith("/results"):
+            foreign = b'{"custom_id":"foreign","result":{"type":"canceled"}}\n'
+            return Answer(200, foreign + answer.body, {"content-type": "application/x-jsonl"})
+        return answer
+
+    emulator.plan(ACCEPTED_THEN_LOST[0])
+    scripted.change = change
+
+    results = await batch_agent_tasks(named(3), poll_interval=SOON)
+
+    assert [result.succeeded for result in results] == [True] * 3
+    assert len(emulator.batches()) == 1
