@@ -14,8 +14,8 @@ from meshflow_prefect.uses.ab_report import CasePreference
 from meshflow_prefect.uses.cases import Cases
 from meshflow_prefect.uses.job_options import JobOptions
 from meshflow_prefect.uses.judges import Judge, answer_in, without_reply
+from meshflow_prefect.uses.replies import verdicts_of
 from meshflow_prefect.uses.variants import Variant
-from meshflow_prefect.uses.verdicts import verdicts_of
 
 _ORDERS = 2
 

@@ -14,7 +14,6 @@ from uuid import uuid4
 from prefect.runtime import flow_run
 
 from meshflow_prefect.errors import InvalidRequestError
-from meshflow_prefect.flows import batch_requests
 from meshflow_prefect.grading import Grade, Grader
 from meshflow_prefect.models import DEFAULT_MODEL, BatchRequest, BatchResult
 from meshflow_prefect.significance import check_installed, mean_interval
@@ -43,6 +42,7 @@ from meshflow_prefect.uses.judges import (
 )
 from meshflow_prefect.uses.logs import logger
 from meshflow_prefect.uses.markdown import escaped
+from meshflow_prefect.uses.replies import replies_to
 from meshflow_prefect.uses.spending import Spending
 from meshflow_prefect.uses.variants import Variant, VariantLike, variant_of
 
@@ -189,7 +189,7 @@ async def _replies(
         ]
 
     # In a thread: of many cases it takes seconds.
-    results = await batch_requests(await asyncio.to_thread(asking), **job)
+    results = await replies_to(await asyncio.to_thread(asking), job)
     return {name: results[place :: len(asked)] for place, name in enumerate(asked)}
 
 

@@ -12,8 +12,8 @@ from meshflow_prefect.models import BatchResult
 from meshflow_prefect.uses.cases import Case
 from meshflow_prefect.uses.job_options import JobOptions
 from meshflow_prefect.uses.judges import Judge, graded_reply, without_reply
+from meshflow_prefect.uses.replies import verdicts_of
 from meshflow_prefect.uses.variants import Variant
-from meshflow_prefect.uses.verdicts import verdicts_of
 
 
 @dataclass(frozen=True, kw_only=True)

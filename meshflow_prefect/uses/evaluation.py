@@ -14,7 +14,6 @@ from uuid import uuid4
 from prefect.runtime import flow_run
 
 from meshflow_prefect.errors import InvalidRequestError
-from meshflow_prefect.flows import batch_requests
 from meshflow_prefect.grading import Grade, Grader
 from meshflow_prefect.judging import PASS_MARK
 from meshflow_prefect.models import DEFAULT_MODEL, BatchRequest
@@ -36,6 +35,7 @@ from meshflow_prefect.uses.judges import (
 )
 from meshflow_prefect.uses.logs import logger
 from meshflow_prefect.uses.markdown import escaped
+from meshflow_prefect.uses.replies import replies_to
 from meshflow_prefect.uses.spending import Spending
 from meshflow_prefect.uses.variants import Variant
 
@@ -173,7 +173,7 @@ async def _answered(
         return [asked.request(custom_id, case.values) for custom_id, case in named]
 
     # In a thread: of many cases it takes seconds.
-    replies = await batch_requests(await asyncio.to_thread(asking), **job)
+    replies = await replies_to(await asyncio.to_thread(asking), job)
     return [
         Answered(custom_id=reply.custom_id, case=case, reply=reply)
         for case, reply in zip(cases.rows, replies, strict=True)

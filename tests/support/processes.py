@@ -36,7 +36,7 @@ def wait_until(
             return answer
         if time.monotonic() > deadline:
             raise AssertionError(f"Not within {limit:g} s: {what}. Last seen: {answer!r}")
-        time.sleep(pause)
+        time.sleep(pause)  # between two looks at a condition
 
 
 @contextmanager
