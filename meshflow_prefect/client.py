@@ -32,7 +32,7 @@ from meshflow_prefect.errors import (
     SubmissionUnknownError,
 )
 from meshflow_prefect.listing import read_list
-from meshflow_prefect.looking import STALE_ANSWERS, STALE_SECONDS, look_at
+from meshflow_prefect.looking import despite_stale_answers, look_at
 from meshflow_prefect.models import BatchJob, BatchRequest, BatchResult, Collected
 from meshflow_prefect.own_prices import configured_prices
 from meshflow_prefect.polling import check_schedule, poll_until_ended
@@ -259,12 +259,7 @@ class AnthropicBatchClient:
 
         # This batch was certainly made: a 404 need not mean that there is none.
         await self._wait(lambda: look_at(batch_id, self, submitted_at), poll_interval, timeout)
-        for _ in range(STALE_ANSWERS):
-            try:
-                return await self.results(batch_id, custom_ids=custom_ids)
-            except BatchNotEndedError:
-                await asyncio.sleep(STALE_SECONDS)
-        return await self.results(batch_id, custom_ids=custom_ids)
+        return await despite_stale_answers(lambda: self.results(batch_id, custom_ids=custom_ids))
 
     async def cancel(self, batch_id: str) -> bool:
         """Ask Anthropic to stop the batch; False when it had already ended.

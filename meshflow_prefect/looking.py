@@ -5,20 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from meshflow_prefect.errors import ApiUnavailableError, BatchNotFoundError
+from meshflow_prefect.errors import ApiUnavailableError, BatchNotEndedError, BatchNotFoundError
 
 if TYPE_CHECKING:
     from meshflow_prefect.client import AnthropicBatchClient
     from meshflow_prefect.models import BatchJob
 
+_T = TypeVar("_T")
+
 YOUNG = timedelta(seconds=60)
 """A batch that was submitted this recently may not be visible yet."""
 
-STALE_ANSWERS, STALE_SECONDS = 2, 1.0
-"""How often, and after which pause, a batch that has ended and is said to go on is asked about once
-more: a replica may be behind the one that has just said that it has ended."""
+_STALE_ANSWERS, _STALE_SECONDS = 2, 1.0
+"""How often, and after which pause, a batch that has ended and is said to go on is read again."""
 
 _LISTED = 1000
 _LOOKS = 3
@@ -64,3 +65,17 @@ async def look_at(
         "was sent again.",
         **not_found.details,
     )
+
+
+async def despite_stale_answers(read: Callable[[], Awaitable[_T]]) -> _T:
+    """Return what `read` brings of a batch that has ended, also where an answer is behind.
+
+    Raises `BatchNotEndedError` when it is said again and again that the batch goes on.
+    """
+    for _ in range(_STALE_ANSWERS):
+        try:
+            return await read()
+        except BatchNotEndedError:
+            # A replica may be behind the one that has just said that the batch has ended.
+            await asyncio.sleep(_STALE_SECONDS)
+    return await read()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,6 @@ from meshflow_prefect.activity import busy
 from meshflow_prefect.errors import InvalidRequestError, SubmissionUnknownError
 from meshflow_prefect.job_keys import check_content, hold, submitted_by_holder
 from meshflow_prefect.ledger import Entry, Ledger, Work
-from meshflow_prefect.ledgers import entries_of_job
 from meshflow_prefect.lineage import Lineage, mark
 from meshflow_prefect.locks import AnyLoopLock
 from meshflow_prefect.matching import Claims, is_own, keyed, match
@@ -67,24 +66,26 @@ async def submit_once(
         return entry.batch_id
 
 
-async def taken_over(job_key: str, job_digest: str, **terms: Any) -> dict[str, Entry]:
-    """Return what was submitted of a job, under this root or by the run that holds its key.
+async def taken_over(
+    mine: Mapping[str, Entry], job_key: str, job_digest: str, **terms: Any
+) -> dict[str, Entry]:
+    """Return what was submitted of a job, under this root (`mine`) or by its key's holder.
 
     By the parts of the job. The batches of the other run are recorded under this root, on these
     `terms` (see `Work`), as if its submissions had been found one by one.
     """
     async with resting() as rest:
-        mine = await entries_of_job(rest.prefect, job_key)
-        if rest.lineage is None or not job_key:
-            return mine
+        if rest.lineage is None:
+            return dict(mine)
         theirs = await submitted_by_holder(rest.prefect, job_key, job_digest)
+        known = {part for part, entry in mine.items() if entry.batch_id}
+        fresh = {part: e for part, e in theirs.items() if e.batch_id and part not in known}
         own = Ledger(rest.prefect, rest.lineage.root.id)
-        for part, entry in theirs.items():
-            if entry.batch_id and not (part in mine and mine[part].batch_id):
-                with busy():
-                    await mark(rest.prefect, rest.lineage)
-                    await _copy(entry, own, rest.lineage, replace(entry.work, **terms))
-        return theirs | await entries_of_job(rest.prefect, job_key)
+        with busy():
+            for entry in fresh.values():
+                await mark(rest.prefect, rest.lineage)
+                await _copy(entry, own, rest.lineage, replace(entry.work, **terms))
+        return {**theirs, **mine, **fresh}
 
 
 async def _ledger_for(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -10,12 +9,11 @@ from typing import TYPE_CHECKING
 from meshflow_prefect.activity import busy
 from meshflow_prefect.errors import (
     ApiUnavailableError,
-    BatchNotEndedError,
     BatchNotFoundError,
     MeshflowError,
 )
 from meshflow_prefect.ledgers import entry_of_batch
-from meshflow_prefect.looking import STALE_ANSWERS, STALE_SECONDS, look_at
+from meshflow_prefect.looking import despite_stale_answers, look_at
 from meshflow_prefect.models import BatchJob, Collected
 from meshflow_prefect.polling import (
     Found,
@@ -111,18 +109,14 @@ async def collect_patiently(
     Raises `ApiUnavailableError` when it is away for a batch that is two days old, or that is not in
     the ledger of this run.
     """
-    stale_answers = 0
+
+    async def read_at_work() -> Collected:
+        with busy():
+            return await read()
+
     while True:
         try:
-            with busy():
-                return await read()
-        except BatchNotEndedError:
-            # A replica may be behind the one that has just said that the batch has ended.
-            if stale_answers == STALE_ANSWERS:
-                raise
-            stale_answers += 1
-            await asyncio.sleep(STALE_SECONDS)
-            continue
+            return await despite_stale_answers(read_at_work)
         except (ApiUnavailableError, BatchNotFoundError) as error:
             entry = await entry_of_batch(rest.prefect, batch_id)
             if entry is None or datetime.now(UTC) - entry.submitted_at > _GIVES_UP:

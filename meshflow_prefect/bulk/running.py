@@ -77,6 +77,7 @@ async def rows_to_file(
                 _check_unchanged(plan, begun, source)
                 if terms.job_key:
                     submitted = await taken_over(
+                        submitted,
                         terms.job_key,
                         plan.digest,
                         on_cancel=terms.on_cancel,
