@@ -66,10 +66,9 @@ async def _wait(
     finally:
         waiting.discard(told)
         gone.cancel()
-    if told.done():
-        if not told.result():
-            raise AbandonedError
-    elif gone.done():
+    if told.done() and not told.result():
+        raise AbandonedError
+    if gone.done():
         raise ClientGoneError
 
 

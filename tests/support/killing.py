@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.support.processes import processes_of_run, processes_with, wait_until
 
-_STEP = 0.003
+_STEP = 0.002
 """For how many seconds a run goes on between two looks at it."""
 
 
@@ -69,6 +69,8 @@ def kill_amid(
             raise AssertionError(f"Run {run_id}, after {steps} steps: {why}: {what}")
         kill(*processes, with_signal=signal.SIGCONT)
         time.sleep(_STEP)
+        # To look for those that began meanwhile takes longer than the step: these stand first.
+        _stop(processes)
         processes = executing(run_id)
         _stop(processes)
         steps += 1
