@@ -101,6 +101,13 @@ def create_failure(error: Exception) -> MeshflowError:
         error
     ):
         return RateLimitedError(f"No batch was made: {_said(error)}.", **facts)
+    if isinstance(error, anthropic.APIStatusError) and error.response.is_redirect:
+        return SubmissionRefusedError(
+            f"No batch was made: {error.request.url.host!r} answered {error.status_code}, a "
+            "redirect, which is not followed. Set ANTHROPIC_BASE_URL, or `base_url`, to the "
+            "address that it leads to.",
+            **facts,
+        )
     if isinstance(error, anthropic.APIStatusError) and _certainly_refused(error.status_code):
         return SubmissionRefusedError(f"No batch was made: {_said(error)}.", **facts)
     reason = _said(error)

@@ -140,7 +140,8 @@ class AnthropicBatchClient:
                 BATCHES,
                 content=blocks(),
                 cast_to=MessageBatch,
-                options={"headers": headers, "max_retries": 0},
+                # The body goes out once, and to the address that was set.
+                options={"headers": headers, "max_retries": 0, "follow_redirects": False},
             )
             return created_id(answer)
 

@@ -7,8 +7,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any, BinaryIO, Literal, NoReturn, TypeAlias
 
-import orjson
-
+from meshflow_prefect import exact_json
 from meshflow_prefect.errors import DestinationError
 from meshflow_prefect.filesystems import explained
 from meshflow_prefect.whole_files import closing
@@ -124,7 +123,7 @@ class ParquetSink:
     def _make_batch(self) -> None:
         import pyarrow as pa
 
-        rows = [orjson.loads(line) for line in self._lines]
+        rows = [exact_json.loads(line) for line in self._lines]
         for position, row in enumerate(rows):
             if not row.keys() <= self._columns.keys():
                 unknown = sorted(row.keys() - self._columns.keys())[0]
@@ -143,7 +142,9 @@ class ParquetSink:
 
         kind, values = self._columns[column], [row.get(column) for row in rows]
         if kind == "json":
-            values = [None if value is None else orjson.dumps(value).decode() for value in values]
+            values = [
+                None if value is None else exact_json.dumps(value).decode() for value in values
+            ]
         elif not set(map(type, values)) <= _PYTHON_TYPES[kind]:
             # pyarrow would cut 1.5 to 1 and take true for 1.
             self._refuse_first(values, column, lambda value: type(value) in _PYTHON_TYPES[kind])

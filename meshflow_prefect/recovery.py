@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 SETTLE_SECONDS = 20.0
 """For how long the list must show no batch before it is certain that nothing was accepted."""
 
+_LONGEST_SETTLING = 300.0
+
 _LOOK_SECONDS = 4.0
 
 _WAITS = "the answer to a create call was lost; waiting for the results that prove which it made:"
@@ -50,6 +52,15 @@ _OTHER_LIST = (
 )
 
 Verdict: TypeAlias = Literal["ours", "not ours", "unclear"]
+
+
+def settling(took: float) -> float:
+    """Return for how many seconds to watch the list after a create call whose answer was lost.
+
+    As long again as the call took: what was slow to fail may be slow to show, too, where a gateway
+    has given up a call that Anthropic goes on with.
+    """
+    return max(SETTLE_SECONDS, min(took, _LONGEST_SETTLING))
 
 
 async def find_lost_batch(

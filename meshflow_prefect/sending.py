@@ -18,7 +18,7 @@ from meshflow_prefect.errors import (
 )
 from meshflow_prefect.heartbeat import beating, is_over, may_go_on_until, sender_is_done
 from meshflow_prefect.ledger import Entry, Ledger
-from meshflow_prefect.recovery import SETTLE_SECONDS, find_lost_batch
+from meshflow_prefect.recovery import SETTLE_SECONDS, find_lost_batch, settling
 from meshflow_prefect.refusals import time_to_try_again
 from meshflow_prefect.resting import Resting
 
@@ -67,6 +67,7 @@ class Sender:
         while True:
             settle_seconds = SETTLE_SECONDS
             if is_mine:
+                sent_at = time.monotonic()
                 try:
                     return await self._send(entry)
                 except (CredentialsError, SubmissionRefusedError) as refusal:
@@ -82,6 +83,7 @@ class Sender:
                 except SubmissionUnknownError as lost:
                     get_run_logger().warning("%s", lost)
                     answer_lost = lost
+                    settle_seconds = settling(time.monotonic() - sent_at)
                     sends += 1
             else:
                 with busy():

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
 from meshflow_prefect.errors import SourceError
+from meshflow_prefect.file_contents import contents_of, versions_of
 from meshflow_prefect.filesystems import is_local, open_filesystem, shown
 from meshflow_prefect.reading.csv_records import csv_columns, csv_rows
 from meshflow_prefect.reading.json_lines import check_json_lines, json_line_rows
@@ -78,10 +78,11 @@ class Source:
         Another when a file came, went, was renamed or changed. The same wherever the source's
         folder is mounted, as long as the times of modification are.
         """
-        content = hashlib.sha256()
-        for file in self.files:
-            content.update(f"{file.relative}\0{file.size}\0{file.version}\n".encode())
-        return content.hexdigest()
+        return versions_of(self.files)
+
+    def content(self) -> str:
+        """Return a hex digest of the files' names and of what is in them; see `contents_of`."""
+        return contents_of(self.files, self._filesystem, self.url)
 
     @cached_property
     def columns(self) -> tuple[str, ...] | None:

@@ -6,8 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
-import orjson
-
+from meshflow_prefect import exact_json
 from meshflow_prefect.errors import InvalidRequestError, TemplateError
 
 _PIECE = re.compile(r"\{\{|\}\}|\{[^{}]*\}|[{}]")
@@ -109,11 +108,11 @@ def _text(name: str, value: Any, spec: str) -> str:
         if not spec:
             if isinstance(value, str):
                 return str(value)
-            return orjson.dumps(value).decode()
+            return exact_json.dumps(value).decode()
         if spec[-1] in _NUMERIC and isinstance(value, str):
-            value = orjson.loads(value)
+            value = exact_json.loads(value)
         if isinstance(value, bool) or not isinstance(value, int | float | str):
-            value = orjson.dumps(value).decode()
+            value = exact_json.dumps(value).decode()
         return format(value, spec)
     except (TypeError, ValueError, OverflowError) as error:
         what = f"does not fit the format {spec!r}" if spec else "cannot be written as JSON"

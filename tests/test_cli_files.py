@@ -76,7 +76,9 @@ def test_killed_after_the_submission_and_given_again_it_collects_the_same_batche
     assert not (tmp_path / "out.jsonl").exists()
 
     seen = retrieved(emulator)
-    again = shell.start(*command)
+    # It is the content that counts: not when it was written, nor how its place is spelled.
+    os.utime(tmp_path / "in.jsonl")
+    again = shell.start("run", str(tmp_path / "in.jsonl"), *command[2:])
     wait_until(lambda: retrieved(emulator) > seen, "the second command waits too", limit=90)
     emulator.advance(61)
     out, _ = shell.end(again)
@@ -108,6 +110,23 @@ def test_killed_between_two_batches_it_goes_on_with_the_next(emulator, shell, tm
     assert numbers(read_rows(tmp_path / "out.jsonl")) == list(range(8))
 
 
+def test_a_disk_that_cannot_be_written_is_one_line_and_exit_code_1(emulator, shell, tmp_path):
+    (tmp_path / "file").touch()
+    spool = str(tmp_path / "file" / "spool")
+    _, err = shell.run("run", source_of(tmp_path, 2), *ASKED, code=1, MESHFLOW_SPOOL=spool)
+
+    assert "Not a directory" in err
+    assert spool in err
+    assert "Traceback" not in err
+    assert emulator.batches() == []
+
+
+def test_an_argument_that_is_no_text_is_told(shell):
+    _, err = shell.run("run", os.fsdecode(b"a\xff.jsonl"), *ASKED, code=2)
+
+    assert err.strip() == "'a\\udcff.jsonl': not UTF-8."
+
+
 @stepped
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_interrupted_it_says_that_the_batches_go_on(emulator, shell, tmp_path, sent, code):
@@ -117,7 +136,7 @@ def test_interrupted_it_says_that_the_batches_go_on(emulator, shell, tmp_path, s
     process.send_signal(sent)
     _, err = shell.end(process, code=code)
 
-    assert "the same command collects them" in err
+    assert "What was submitted goes on at Anthropic; the same command collects it." in err
     assert "Traceback" not in err
     assert [batch["status"] for batch in emulator.batches()] == ["in_progress"]
 

@@ -1,6 +1,6 @@
 """Results in any order, in many files → one row for each input row, in input order.
 
-Nothing is held but one chunk's index: the spool says of each row where its result is.
+Nothing is held, for the spool says of each row where its result is.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from typing import Self
 
 import orjson
 
+from meshflow_prefect import exact_json
 from meshflow_prefect.bulk.harvest import Results, latest, rest_of
 from meshflow_prefect.bulk.plan import NOT_SENT
 from meshflow_prefect.bulk.progress import Progress
 from meshflow_prefect.models import BatchResult, ResultStatus
 from meshflow_prefect.sinks import Sink
 
-_OPEN_CHUNKS = 8
+_OPEN_CHUNKS = 64
 """How many chunks' results are held open: more than one only where equal rows share a result."""
 
 BAD_ROW, OVER_BUDGET = "bad_row", "max_cost_reached"
@@ -146,7 +147,9 @@ def assemble(
                     rest = shared.for_row(chunk, position, rest)
             if columns and columns[0]:
                 # Behind the result's own columns.
-                rest = rest[:-1] + b"," + orjson.dumps(columns[0])[1:]
+                if exact_json.lacks_digits(columns):
+                    columns = exact_json.loads(line)[-1:]
+                rest = rest[:-1] + b"," + exact_json.dumps(columns[0])[1:]
             sink.write(b'{"custom_id":%b,%b' % (orjson.dumps(row_id), rest))
             progress.rows_written += 1
     return endings

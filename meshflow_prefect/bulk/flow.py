@@ -85,7 +85,7 @@ async def batch_file(
         warm_cache: Whether the first row goes in a batch of its own, so that all others read the
             cache.
         id_column: The column that names the rows, as the output's `custom_id`. Left out: `id`
-            where a row has one, else the row's number, from 0.
+            where a row has one, else the row's number, from 0. Empty: always the number.
         include_input: Whether the output has the input's columns too, after those of
             `BatchResult`; one of the same name gets `input_` before it.
         on_bad_row: What to do with rows that are no requests: `raise` before anything is

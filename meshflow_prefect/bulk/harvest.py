@@ -13,6 +13,7 @@ from array import array
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from decimal import Decimal
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any, get_args
 from uuid import uuid4
@@ -169,16 +170,21 @@ class Results:
     def __init__(self, path: Path, requests: int) -> None:
         """Open the files of a chunk of so many requests."""
         tally = Tally.from_json(path.with_suffix(".json").read_bytes())
-        stored = _part(path, tally.files, ".index").read_bytes()
-        itemsize = array("L").itemsize
-        self._offsets, self._lengths = array("Q"), array("L")
-        self._offsets.frombytes(stored[: 8 * requests])
-        self._lengths.frombytes(stored[8 * requests : (8 + itemsize) * requests])
-        self._statuses = stored[(8 + itemsize) * requests :]
+        with _part(path, tally.files, ".index").open("rb") as stored:
+            self._index = mmap(stored.fileno(), 0, access=ACCESS_READ)
+        offsets_end = 8 * requests
+        lengths_end = offsets_end + array("L").itemsize * requests
+        with memoryview(self._index) as index:
+            self._offsets = index[:offsets_end].cast("Q")
+            self._lengths = index[offsets_end:lengths_end].cast("L")
+            self._statuses = index[lengths_end:]
         self._file = _part(path, tally.files, ".jsonl").open("rb")
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the files."""
+        for view in (self._offsets, self._lengths, self._statuses):
+            view.release()
+        self._index.close()
         self._file.close()
 
     def __contains__(self, position: int) -> bool:

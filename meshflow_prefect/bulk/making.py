@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
-import orjson
-
+from meshflow_prefect import exact_json
 from meshflow_prefect.bulk.plan import Marks
 from meshflow_prefect.errors import InvalidRequestError
 from meshflow_prefect.models import BatchRequest
@@ -59,6 +58,6 @@ def request_of(**fields: Any) -> BatchRequest:
 def dumped(value: Any) -> bytes:
     """Return a value as JSON; raise `InvalidRequestError` for what JSON has no form for."""
     try:
-        return orjson.dumps(value)
+        return exact_json.dumps(value)
     except TypeError as error:
         raise InvalidRequestError(f"cannot be written as JSON: {error}") from None

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 import orjson
 
+from meshflow_prefect import exact_json
 from meshflow_prefect.bulk.making import Made, dumped, request_of
 from meshflow_prefect.bulk.plan import Marks
 from meshflow_prefect.caching import WORTH_CACHING, with_cached_system
@@ -44,7 +45,7 @@ class Recipe:
     params: Mapping[str, Any] = field(default_factory=dict)
     """Other Messages parameters of every request."""
     id_column: str | None = None
-    """Names the rows. None: `id` where a row has one, else the row's number."""
+    """Names the rows. None: `id` where a row has one, else the row's number; empty: the number."""
     output: OutputType | None = None
     """What each reply has to be; requests that are ready-made ask for it themselves."""
     cache_system: bool = False
@@ -70,7 +71,7 @@ class Recipe:
     def columns(self) -> tuple[str, ...]:
         """The columns that every row must have, as far as they are known before it is read."""
         prompt = () if self.prompt is None else Template(self.prompt).columns
-        named = () if self.id_column is None else (self.id_column,)
+        named = (self.id_column,) if self.id_column else ()
         return tuple(dict.fromkeys((*prompt, *self._system.columns, *named)))
 
     def make(self, values: Mapping[str, Any]) -> Made:
@@ -91,8 +92,13 @@ class Recipe:
     def name_of(self, values: Mapping[str, Any]) -> str | None:
         """Return what a row is called in the output, also one that is no request; None: number."""
         is_ready_made = self.prompt is None and values.keys() >= _READY_MADE
-        found = values.get("custom_id" if is_ready_made else self.id_column or "id")
+        column = "custom_id" if is_ready_made else self._id_column
+        found = values.get(column) if column else None
         return str(found) if _is_id(found) else None
+
+    @property
+    def _id_column(self) -> str:
+        return "id" if self.id_column is None else self.id_column
 
     def _own_request(self, values: Mapping[str, Any]) -> BatchRequest:
         if (given := _json(values, "params")) is not None:
@@ -142,7 +148,9 @@ class Recipe:
         return Made(custom_id, custom_id, sent, request.model, request.max_tokens, Marks.of(sent))
 
     def _row_id(self, values: Mapping[str, Any]) -> str | None:
-        column = self.id_column or "id"
+        column = self._id_column
+        if not column:
+            return None
         if column not in values:
             if self.id_column is None:
                 return None
@@ -151,7 +159,8 @@ class Recipe:
         if not _is_id(found):
             kind = "null" if found is None else "empty" if found == "" else type(found).__name__
             raise InvalidRequestError(
-                f"column {column!r}: expected a text or a whole number as the row's id, got {kind}"
+                f"column {column!r}: expected a text or a whole number as the row's id, got "
+                f"{kind}; id_column (--id-column) names another column, or none: ''"
             )
         return str(found)
 
@@ -198,6 +207,6 @@ def _json(values: Mapping[str, Any], column: str) -> Any:
     if not value.strip():
         return None
     try:
-        return orjson.loads(value)
+        return exact_json.loads(value)
     except ValueError as error:
         raise InvalidRequestError(f"column {column!r} is not JSON: {error}") from None

@@ -10,16 +10,19 @@ A row that is no request has `[-1, "what is wrong", id, input columns]`.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import shutil
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from threading import Event
 from typing import BinaryIO, Literal, Self, TypeAlias
 from uuid import uuid4
 
 import orjson
 
+from meshflow_prefect import exact_json
 from meshflow_prefect.bulk.chunk_files import ChunkFile
 from meshflow_prefect.bulk.input_columns import InputColumns
 from meshflow_prefect.bulk.making import AnyRecipe, Made
@@ -66,7 +69,17 @@ class Spooling:
         own |= {"recipe": self.recipe.settings, "limits": asdict(self.limits)}
         return hashlib.sha256(orjson.dumps(own)).hexdigest()
 
-    def write(self, source: RowSource, directory: Path, progress: Progress) -> Plan:
+    async def written(self, source: RowSource, directory: Path, progress: Progress) -> Plan:
+        """Do what `write` does, in a thread; cancelled, it stops at the next row."""
+        stop = Event()
+        try:
+            return await asyncio.to_thread(self.write, source, directory, progress, stop)
+        finally:
+            stop.set()
+
+    def write(
+        self, source: RowSource, directory: Path, progress: Progress, stop: Event | None = None
+    ) -> Plan:
         """Read all of the source, and put the spool at `directory` when it is whole.
 
         Raises `BadRowsError`, with file and line, where rows are no requests, unless they are
@@ -77,11 +90,14 @@ class Spooling:
             raise InvalidRequestError(
                 f"{source.url!r} has no column {lacking[0]!r}. Its columns: {', '.join(known)}."
             )
+        stop = stop or Event()
         part = directory.with_name(f".{directory.name}.{uuid4().hex}.part")
         part.mkdir(parents=True)
         try:
             with _Writer(self, part, progress) as writer:
                 for row in source.rows():
+                    if stop.is_set():
+                        raise asyncio.CancelledError
                     writer.take(row)
                 plan = writer.plan(source)
             plan.write(part)
@@ -159,7 +175,7 @@ class _Writer:
             line = orjson.dumps([NOT_SENT, f"{row.place}: {why}", name])
         if self._how.include_input:
             kept = self._columns.renamed(row.values if row.kept is None else row.kept)
-            line = line[:-1] + b"," + orjson.dumps(kept) + b"]"
+            line = line[:-1] + b"," + exact_json.dumps(kept) + b"]"
         self._rows.write(line + b"\n")
 
     def plan(self, source: RowSource) -> Plan:

@@ -35,7 +35,7 @@ async def read_source(
 ) -> Plan:
     """Make requests of all rows, and return what the spool holds."""
     with busy():
-        plan = await asyncio.to_thread(how.write, source, place.spool, progress)
+        plan = await how.written(source, place.spool, progress)
     get_run_logger().info(
         "%s of %s: %s in %s, %s bytes.",
         counted(plan.rows, "row"),

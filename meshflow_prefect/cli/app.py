@@ -30,6 +30,12 @@ def main() -> None:
     A command line that means nothing ends with 2, as is the custom, and so does what is wrong with
     a `cost-gate`, whose 1 says that the gate has failed.
     """
+    for word in sys.argv[1:]:
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            # Neither Prefect nor Anthropic takes another text.
+            fail(f"{word!a}: not UTF-8.", code=2)
     try:
         app(exit_on_error=False)
     except CycloptsError:
@@ -45,6 +51,11 @@ def done(work: Coroutine[Any, Any, Any], *, code: int = 1) -> Any:
     try:
         return asyncio.run(work)
     except MeshflowError as error:
+        fail(error, code=code)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        # Of this machine: a disk that is full, a folder that is none. It names the file.
         fail(error, code=code)
 
 

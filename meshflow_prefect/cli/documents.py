@@ -131,7 +131,7 @@ def _job_key(source: str, output: str, instruction: str, options: dict[str, Any]
     """Return a key that is the same when the command is given again, with the same documents."""
     asked = {name: options[name] for name in _CONTENT}
     asked["output_type"] = schema_of(options["output_type"])
-    said = [source, whole_path(output), instruction, Documents.open(source).fingerprint, asked]
+    said = [Documents.open(source).content(), whole_path(output), instruction, asked]
     return f"meshflow-prefect documents {digest_of(said)}"
 
 

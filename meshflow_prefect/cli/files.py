@@ -62,8 +62,8 @@ def run(
     """Run every row of a file as one request, and write one row for each, in input order.
 
     Started again after it was killed, the same command goes on: what was submitted is not
-    submitted again, as long as source, prompt and destination are the same. Prints the figures as
-    JSON.
+    submitted again, as long as what is in the source, the prompt and the destination are the same.
+    Prints the figures as JSON.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def run(
     warm_cache
         Send the first row in a batch of its own, so that all others read the cache.
     id_column
-        The column that names the rows. Left out: id, else the row's number.
+        The column that names the rows. Left out: id, else the row's number. Empty: the number.
     include_input
         Write the input's columns too.
     on_bad_row
@@ -118,7 +118,7 @@ def run(
     credentials
         The name of an AnthropicCredentials block. Left out: the environment's key.
     job_key
-        Names the job. Left out: made of the source, as it is now, and of all that is asked.
+        Names the job. Left out: made of what is in the source now, and of all that is asked.
     """
     given = dict(locals())
     prepare_prefect()
@@ -213,7 +213,7 @@ def estimate(
         with tempfile.TemporaryDirectory() as directory:
             place = Workplace(Path(directory))
             opened = Source.open(source)
-            plan = await asyncio.to_thread(how.write, opened, place.spool, Progress())
+            plan = await how.written(opened, place.spool, Progress())
             key = await usable_credentials("", credentials)
             async with key.get_client() as anthropic:
                 return await estimated(source, plan, place, anthropic)
@@ -227,7 +227,7 @@ def _job_key(source: str, output: str, options: dict[str, Any]) -> str:
     """Return a key that is the same when the command is given again, and its source is the same."""
     asked = {name: options[name] for name in _CONTENT}
     asked["output_type"] = schema_of(options["output_type"])
-    said = [source, whole_path(output), Source.open(source).fingerprint, asked]
+    said = [Source.open(source).content(), whole_path(output), asked]
     return f"meshflow-prefect run {digest_of(said)}"
 
 

@@ -35,7 +35,8 @@ def interruptible(work: Coroutine[Any, Any, Any], *, code: int = 1) -> Any:
     try:
         return done(work, code=code)
     except (KeyboardInterrupt, TerminationSignal) as signal:
-        print("Stopped. Batches go on; the same command collects them.", file=sys.stderr)
+        told = "Stopped. What was submitted goes on at Anthropic; the same command collects it."
+        print(told, file=sys.stderr)
         by_hand = isinstance(signal, KeyboardInterrupt)
         raise SystemExit(_INTERRUPTED if by_hand else _TERMINATED) from None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from meshflow_prefect.documents.pdf import import_pypdf, read_pdf
 from meshflow_prefect.documents.texts import read_html, read_text
 from meshflow_prefect.documents.word import import_docx, read_docx
 from meshflow_prefect.errors import SourceError
+from meshflow_prefect.file_contents import contents_of, versions_of
 from meshflow_prefect.filesystems import open_filesystem, shown
 from meshflow_prefect.reading.listing import find_files, version_of
 
@@ -118,10 +118,11 @@ class Documents:
 
         Another when a document came, went, was renamed or changed.
         """
-        content = hashlib.sha256()
-        for file in self._files:
-            content.update(f"{file.relative}\0{file.size}\0{file.version}\n".encode())
-        return content.hexdigest()
+        return versions_of(self._files)
+
+    def content(self) -> str:
+        """Return a hex digest of the files' names and of what is in them; see `contents_of`."""
+        return contents_of(self._files, self._filesystem, self.url)
 
     def __len__(self) -> int:
         return len(self._files)

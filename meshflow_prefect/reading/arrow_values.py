@@ -33,6 +33,17 @@ def column_reader(kind: Any) -> Callable[[Any], list[Any]]:
     return read
 
 
+def without_nulls(value: Any) -> Any:
+    """Return a value whose objects lack the fields that are None.
+
+    All structs of an Arrow column have the same fields: in the parameters of a request those that
+    are null are not given.
+    """
+    if type(value) is dict:
+        return {key: without_nulls(item) for key, item in value.items() if item is not None}
+    return [without_nulls(item) for item in value] if type(value) is list else value
+
+
 def _is_plain(types: Any, kind: Any) -> bool:
     """Whether the type's Python values are JSON values as they are."""
     if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from meshflow_prefect import exact_json
 from meshflow_prefect.errors import SourceError
 from meshflow_prefect.reading.opening import opened_text
 from meshflow_prefect.reading.rows import Row, SourceFile
@@ -30,7 +31,7 @@ def json_line_rows(filesystem: Any, file: SourceFile, first: int) -> Iterator[Ro
 
 
 def _rows(stream: io.BufferedReader, name: str, number: int) -> Iterator[Row]:
-    loads = orjson.loads
+    loads = exact_json.loads
     # The lines of a binary file end at b"\n" only, not at the U+2028 or U+0085 of a text.
     for line_number, line in enumerate(stream, 1):
         try:

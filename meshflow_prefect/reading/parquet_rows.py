@@ -8,7 +8,7 @@ from typing import Any
 
 from meshflow_prefect.errors import SourceError
 from meshflow_prefect.filesystems import is_local
-from meshflow_prefect.reading.arrow_values import column_reader
+from meshflow_prefect.reading.arrow_values import column_reader, without_nulls
 from meshflow_prefect.reading.opening import opened
 from meshflow_prefect.reading.rows import Row, SourceFile
 
@@ -16,6 +16,9 @@ _BATCH_BYTES = 2 << 20
 _BATCH_ROWS = 8192
 _BUFFER_BYTES = 1 << 20
 """What is read of one column at a time. Without it pyarrow reads a row group's whole column."""
+
+_OF_REQUESTS = ("params", "messages")
+"""Columns that are, or are part of, a request: what is null in them is not given."""
 
 _NOTHING: dict[str, Any] = {}
 
@@ -30,7 +33,7 @@ def parquet_rows(filesystem: Any, file: SourceFile, first: int) -> Iterator[Row]
     """Yield the rows of a Parquet file; `first` is the number of the first one."""
     with _opened(filesystem, file) as parquet:
         columns = _columns(file, parquet)
-        readers = [column_reader(field.type) for field in parquet.schema_arrow]
+        readers = [_reader(field) for field in parquet.schema_arrow]
         line = 0
         for batch in parquet.iter_batches(_batch_rows(parquet.metadata), use_threads=False):
             problems: dict[int, str] = {}
@@ -82,6 +85,13 @@ def _batch_rows(metadata: Any) -> int:
     groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
     row_bytes = max((g.total_byte_size // max(g.num_rows, 1) for g in groups), default=0)
     return max(1, min(_BATCH_ROWS, _BATCH_BYTES // max(row_bytes, 1)))
+
+
+def _reader(field: Any) -> Callable[[Any], list[Any]]:
+    read = column_reader(field.type)
+    if field.name not in _OF_REQUESTS:
+        return read
+    return lambda column: list(map(without_nulls, read(column)))
 
 
 def _values(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -155,7 +156,19 @@ async def test_numbers_that_no_double_holds_do_not_end_a_parquet_output(tmp_path
     await run_file(source, tmp_path / "out.parquet", include_input=True)
 
     found = pq.read_table(tmp_path / "out.parquet")["x"].to_pylist()
-    assert [orjson.loads(x) for x in found] == [1.5, 2**60 + 1, float(2**70)]
+    assert found == ["1.5", str(2**60 + 1), str(2**70)]
+
+
+async def test_whole_numbers_of_any_length_keep_their_digits(tmp_path, out):
+    rows = [f'{{"n": {2**64}, "m": 1}}'.encode(), f'{{"n": 2, "m": {-(2**80)}}}'.encode()]
+    source = write_rows(tmp_path / "in.jsonl", rows)
+
+    await run_file(source, out, prompt="Say {n} and {m}", include_input=True)
+
+    first, last = map(json.loads, out.read_text().splitlines())
+    assert f"Say {2**64} and 1" in first["output"]
+    assert f"Say 2 and {-(2**80)}" in last["output"]
+    assert (first["n"], last["m"]) == (2**64, -(2**80))
 
 
 async def test_texts_with_every_kind_of_line_end_come_through(tmp_path, out):

@@ -45,6 +45,20 @@ async def test_a_create_whose_answer_is_lost_is_sent_once_and_reported_as_unknow
     assert not isinstance(lost.value, SubmissionRefusedError)
 
 
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_create_is_not_sent_where_a_redirect_leads(scripted, anthropic_emulator, status):
+    """Neither are its key and its prompts. As a GET it would be answered with a list."""
+    there = {"location": f"{anthropic_emulator.base_url}/v1/messages/batches"}
+    scripted.script = lambda _call: Answer(status, b"", there)
+    async with AnthropicBatchClient(base_url=scripted.base_url) as client:
+        with pytest.raises(SubmissionRefusedError, match=f"{status}, a redirect") as refused:
+            await client.submit(numbered(1))
+
+    assert "ANTHROPIC_BASE_URL" in str(refused.value)
+    assert scripted.calls == [CREATE]
+    assert anthropic_emulator.batches() == []
+
+
 @pytest.mark.parametrize(
     ("fault", "kind", "status", "retry_after"),
     [

@@ -31,6 +31,13 @@ def test_lines_end_at_line_feeds_only(path):
     ]
 
 
+def test_whole_numbers_keep_all_their_digits(path):
+    values = {"n": 2**64, "deep": [{"m": -(2**63) - 1, "x": 1e30}], "k": 2**64 - 1}
+    (row,) = rows(path, str(values).replace("'", '"').encode())
+    assert row.values == values
+    assert type(row.values["deep"][0]["x"]) is float
+
+
 def test_blank_lines_are_no_rows_but_count_as_lines(path):
     found = rows(path, b'\n{"a":1}\n\r\n  \n{"a":2}\n\n')
     assert [(row.number, row.line, row.values) for row in found] == [

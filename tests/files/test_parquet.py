@@ -99,6 +99,22 @@ def test_nested_values_are_lists_and_objects(path):
     assert read(path, pa.array(deep)) == [{"a": ["1.0", None], "b": {"c": "2024-01-02"}}]
 
 
+def test_what_is_null_in_a_request_is_not_given(path):
+    """All rows of a struct have the same fields."""
+    rows = [
+        {"params": {"temperature": 0.5}, "other": {"a": 1}},
+        {"params": {"stop_sequences": ["x"], "metadata": {"user_id": "u"}}, "other": {"b": 2}},
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    assert [row.values["params"] for row in Source.open(path).rows()] == [
+        row["params"] for row in rows
+    ]
+    assert [row.values["other"] for row in Source.open(path).rows()] == [
+        {"a": 1, "b": None},
+        {"a": None, "b": 2},
+    ]
+
+
 def test_maps_are_objects_when_their_keys_are_texts(path):
     texts = pa.array([[("a", 1), ("b", None)], None], pa.map_(pa.string(), pa.int64()))
     assert read(path, texts) == [{"a": 1, "b": None}, None]

@@ -110,6 +110,7 @@ def test_with_a_prompt_such_columns_are_columns():
         (None, {"text": "x", "id": "a/b"}, "a/b"),
         (None, {"text": "x", "id": 7}, "7"),
         ("key", {"text": "x", "id": 7, "key": "k"}, "k"),
+        ("", {"text": "x", "id": 1.5}, None),
     ],
 )
 def test_a_row_is_named_by_its_id(column, row, named):

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import orjson
@@ -21,7 +26,7 @@ from meshflow_prefect.bulk.workplace import Workplace
 from meshflow_prefect.chunking import Limits, make_chunk
 from meshflow_prefect.errors import BadRowsError, SourceError
 from meshflow_prefect.models import BatchRequest
-from meshflow_prefect.sources import Source
+from meshflow_prefect.sources import Row, Source
 
 SETTINGS = """
 from meshflow_prefect.bulk.recipe import Recipe
@@ -31,6 +36,21 @@ from meshflow_prefect.chunking import Limits
 recipe = Recipe(prompt="Say: {text}", system="Be {tone}.", params={"top_k": 1})
 print(Spooling(recipe=recipe, suffix="0123456789ab", limits=Limits()).settings)
 """
+
+
+@dataclass(frozen=True)
+class Endless:
+    """A source that is never read to its end."""
+
+    read: Event
+    url: str = "endless.jsonl"
+    fingerprint: str = ""
+    columns: None = None
+
+    def rows(self) -> Iterator[Row]:
+        for number in count():
+            yield Row(number, self.url, number + 1, {"text": "x"})
+            self.read.set()
 
 
 def spooling(prompt: str | None = "Say: {text}", **options: Any) -> Spooling:
@@ -259,3 +279,21 @@ def test_the_same_plan_opens_its_chunks_from_any_folder(tmp_path):
     moved = place.spool.rename(tmp_path / "elsewhere" / "spool")
 
     assert same(spooled(moved / "chunk-00000.json", plan.chunks[0]), held(["a"]))
+
+
+def test_a_reading_that_is_cancelled_stops_and_leaves_nothing(tmp_path):
+    """The loop waits for its threads when it closes: it would do so for ever."""
+    progress, begun = Progress(), Event()
+
+    async def cancelled() -> None:
+        job = spooling().written(Endless(begun), tmp_path / "job" / "spool", progress)
+        reading = asyncio.create_task(job)
+        await asyncio.to_thread(begun.wait)
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+
+    asyncio.run(cancelled())
+
+    assert progress.rows_read
+    assert list((tmp_path / "job").iterdir()) == []

@@ -1,0 +1,75 @@
+"""JSON whose whole numbers keep all their digits.
+
+orjson knows those of 64 bits; what is longer it reads as the nearest float, and does not write.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+_LEAST, _MOST = -(2.0**63), 2.0**64
+_LOOKED_INTO = {dict, list, float}
+
+
+def loads(text: bytes | str) -> Any:
+    """Do as `orjson.loads`, but for whole numbers of more than 64 bits, which are an int."""
+    value = orjson.loads(text)
+    if not lacks_digits(value):
+        return value
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        # Thousands of digits, or of brackets.
+        return value
+
+
+def dumps(value: Any) -> bytes:
+    """Do as `orjson.dumps`, but write whole numbers of any length."""
+    try:
+        return orjson.dumps(value)
+    except TypeError as error:
+        if "64-bit" not in str(error):
+            raise
+    # Checked by itself, as the standard library writes what JSON has no form for.
+    orjson.dumps(_with_numbers(value, _shortened))
+    exact = _with_numbers(value, _finite)
+    return json.dumps(exact, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def lacks_digits(value: Any) -> bool:
+    """Whether what orjson has read holds a float that may be a whole number of too many digits."""
+    if type(value) is dict and _LOOKED_INTO.isdisjoint(map(type, value.values())):
+        return False
+    # Not by recursion, as JSON may be nested more deeply than Python goes.
+    values = [value]
+    while values:
+        value = values.pop()
+        kind = type(value)
+        if kind is dict:
+            values += value.values()
+        elif kind is list:
+            values += value
+        elif kind is float and not _LEAST < value < _MOST:
+            return True
+    return False
+
+
+def _with_numbers(value: Any, made: Callable[[Any], Any]) -> Any:
+    if isinstance(value, dict):
+        return {key: _with_numbers(item, made) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_with_numbers(item, made) for item in value]
+    return made(value) if isinstance(value, int | float) else value
+
+
+def _shortened(number: Any) -> Any:
+    return number if _LEAST <= number < _MOST else 0
+
+
+def _finite(number: Any) -> Any:
+    return None if isinstance(number, float) and not math.isfinite(number) else number

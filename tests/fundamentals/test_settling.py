@@ -1,0 +1,14 @@
+"""For how long a lost batch is looked for before a create call is sent again."""
+
+from __future__ import annotations
+
+import pytest
+
+from meshflow_prefect.recovery import settling
+
+
+@pytest.mark.parametrize(
+    ("took", "seconds"), [(0.1, 20.0), (20.0, 20.0), (60.0, 60.0), (600.0, 300.0)]
+)
+def test_the_list_is_watched_as_long_again_as_the_call_took(took, seconds):
+    assert settling(took) == seconds
