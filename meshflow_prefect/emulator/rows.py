@@ -18,8 +18,8 @@ from meshflow_prefect.emulator.validation import Problem, Rules, problem_of
 from meshflow_prefect.emulator.wire import error_body
 
 _BYTES_AT_ONCE = 60 * 1024
-"""With the line that comes above it less than the 64 KiB that HTTP libraries read at once: else each
-piece would be read in two."""
+"""With the line that comes above it less than the 64 KiB that HTTP libraries read at once, for else
+each piece would be read in two."""
 
 
 def rules_for(batch: Batch, extra_models: tuple[str, ...]) -> Rules:
