@@ -50,6 +50,8 @@ class Tally:
     """US$ that the prompt cache has saved; negative where writing cost more than reading saved."""
     refused: int = 0
     """Replies that are refusals."""
+    paid: int = 0
+    """Rows that have cost something."""
     unknown_cost: int = 0
     """Rows whose cost is not known."""
     again: list[int] = field(default_factory=list)
@@ -68,12 +70,18 @@ class Tally:
             self.unknown_cost += 1
         elif result.model is not None and usage:
             cost = exact(result.cost_usd)
+            self.paid += 1
             self.cost += cost
             self.standard_cost += standard_cost_of(result.model, usage, cost) or 0
             if result.tokens - output > int(usage.get("input_tokens") or 0):
                 saving = cache_saving([result])
                 self.cache_read_tokens += saving.read_tokens
                 self.saved_by_cache += exact(saving.saved_usd or 0.0)
+
+    @property
+    def cost_again(self) -> Decimal:
+        """US$ that another try of what is worth one will cost, at the average of this one."""
+        return self.cost / self.paid * len(self.again) if self.paid else Decimal(0)
 
     def to_json(self) -> bytes:
         """Return the tally for `from_json`."""

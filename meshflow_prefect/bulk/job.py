@@ -32,6 +32,9 @@ class FilePiece:
     attempt: int = 1
     known: Entry | None = None
     """Its submission, where it is known already."""
+    cost: Decimal = Decimal(0)
+    """US$ that a further attempt is expected to cost; what the first ones may cost is estimated
+    before there are any."""
 
     @property
     def requests(self) -> int:
@@ -80,7 +83,7 @@ class FileJob:
     async def _submit(self, piece: FilePiece) -> str | None:
         if piece.known is not None and piece.known.batch_id:
             return piece.known.batch_id
-        if piece.known is None and self.max_cost is not None and self.spent >= self.max_cost:
+        if piece.known is None and self._is_too_dear(piece):
             # A second attempt that is not made leaves the results of the first.
             self.unsent += piece.requests if piece.attempt == 1 else 0
             return None
@@ -125,6 +128,10 @@ class FileJob:
             self.progress.requests_ended += piece.requests
         return await asyncio.to_thread(self._again, piece.number, [*done, tally])
 
+    def _is_too_dear(self, piece: FilePiece) -> bool:
+        spent, most = self.spent, self.max_cost
+        return most is not None and (spent >= most or spent + piece.cost > most)
+
     def _spend(self, *tallies: Tally) -> None:
         self.spent += sum((tally.cost for tally in tallies), Decimal(0))
         self.progress.cost_usd = self.spent
@@ -154,7 +161,8 @@ class FileJob:
         whole = self.place.chunk(self.plan, number)
         if again:
             path = whole.path.with_name(f"{whole.path.stem}-{attempt}.json")
-            return FilePiece(number, whole.some(again, path), part, attempt, known)
+            chunk = whole.some(again, path)
+            return FilePiece(number, chunk, part, attempt, known, tallies[-1].cost_again)
         if known is not None and known.batch_id:
             return FilePiece(number, whole, part, attempt, known)
         return None

@@ -21,6 +21,8 @@ def prepare_prefect() -> None:
     # Where there is no server Prefect starts one, and the first makes its database: on a slow
     # machine that takes longer than the 20 s it is given.
     os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")
+    # And what such a server tells of itself, as it begins, at times finds its database locked.
+    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     import prefect.main  # noqa: F401  (sets its logging up)
 
     for handler in logging.getLogger().handlers:

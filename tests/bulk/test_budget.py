@@ -68,3 +68,24 @@ async def test_a_budget_that_is_enough_changes_nothing(emulator, source, tmp_pat
 
     assert numbers(read_rows(tmp_path / "out.jsonl")) == list(range(6))
     assert (sizes(emulator), summary.unsent) == ([6], 0)
+
+
+@pytest.mark.parametrize(("share", "attempts"), [(1.9, 1), (2.1, 2)])
+async def test_what_was_paid_for_is_not_tried_again_where_that_would_cost_too_much(
+    emulator, source, tmp_path, share, attempts
+):
+    """Replies that are not of the output type are billed, and so are the next ones."""
+    emulator.plan({"on": "rows", "outcome": "succeeded", "text": "No JSON. " * 60, "batches": None})
+    asked = {"max_tokens": 60, "output_type": {"type": "object", "properties": {}}}
+    once = await run_file(source, tmp_path / "once.jsonl", max_attempts=1, **asked)
+    assert once.cost_usd is not None
+
+    summary = await run_file(
+        source, tmp_path / "out.jsonl", max_cost_usd=once.cost_usd * share, **asked
+    )
+
+    rows = read_rows(tmp_path / "out.jsonl")
+    assert sizes(emulator) == [6] * (1 + attempts)
+    assert {(row["error_type"], row["attempts"]) for row in rows} == {("invalid_output", attempts)}
+    assert summary.cost_usd == pytest.approx(once.cost_usd * attempts)
+    assert (summary.failed, summary.unsent) == (6, 0)
