@@ -21,10 +21,12 @@ def page_of(found: CostComparison) -> str:
     ]
     if found.asked_otherwise:
         lines += ["The prompt or the parameters have changed since the baseline.", ""]
-    lines += table(*figures(found))
+    head, rows = figures(found)
+    lines += table(head, rows, right=len(head) - 1)
     if found.grew:
         lines += ["", "## Grew most", ""]
-        lines += table(GROWN_HEAD, [[escaped(name), *rest] for name, *rest in grown(found)])
+        rows = [[escaped(name), *rest] for name, *rest in grown(found)]
+        lines += table(GROWN_HEAD, rows, right=len(GROWN_HEAD) - 1)
     return "\n".join(lines)
 
 
