@@ -47,7 +47,7 @@ async def test_a_limit_of_bytes_is_kept_to_the_byte(emulator, tmp_path):
     assert numbers(read_rows(tmp_path / "out.jsonl")) == list(range(40))
 
 
-@pytest.mark.anthropic_emulator(batch_seconds=0.4, queue_limit=20)
+@pytest.mark.anthropic_emulator(batch_seconds=3, queue_limit=20)
 async def test_no_more_requests_wait_than_may(emulator, tmp_path):
     """The emulator refuses what is above its limit, and would be asked once more."""
     source = write_rows(tmp_path / "in.jsonl", counting(50))
