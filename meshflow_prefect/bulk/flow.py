@@ -95,7 +95,8 @@ async def batch_file(
         overwrite: Whether a destination that exists is replaced.
         max_cost_usd: Refuses the job before anything is submitted when it may cost more, every
             reply being as long as `max_tokens`; and sends nothing further once so much is spent,
-            nor again what would cost more than is left, at the average of its first attempt.
+            nor again what would bring it above that, at the average of its first attempt. What
+            is spent is what collected batches have cost; those under way are not counted.
         api_key: See `batch_agent_tasks`, as for all that follow.
         credentials: An AnthropicCredentials block, or the name of one.
         poll_interval: Seconds.
