@@ -6,8 +6,6 @@ orjson knows those of 64 bits; what is longer it reads as the nearest float, and
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -35,10 +33,7 @@ def dumps(value: Any) -> bytes:
     except TypeError as error:
         if "64-bit" not in str(error):
             raise
-    # Checked by itself, as the standard library writes what JSON has no form for.
-    orjson.dumps(_with_numbers(value, _shortened))
-    exact = _with_numbers(value, _finite)
-    return json.dumps(exact, ensure_ascii=False, separators=(",", ":")).encode()
+    return orjson.dumps(_spelled_out(value))
 
 
 def lacks_digits(value: Any) -> bool:
@@ -59,17 +54,11 @@ def lacks_digits(value: Any) -> bool:
     return False
 
 
-def _with_numbers(value: Any, made: Callable[[Any], Any]) -> Any:
+def _spelled_out(value: Any) -> Any:
+    """Return a value whose long whole numbers are JSON already."""
     if isinstance(value, dict):
-        return {key: _with_numbers(item, made) for key, item in value.items()}
+        return {key: _spelled_out(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_with_numbers(item, made) for item in value]
-    return made(value) if isinstance(value, int | float) else value
-
-
-def _shortened(number: Any) -> Any:
-    return number if _LEAST <= number < _MOST else 0
-
-
-def _finite(number: Any) -> Any:
-    return None if isinstance(number, float) and not math.isfinite(number) else number
+        return [_spelled_out(item) for item in value]
+    is_long = isinstance(value, int) and not _LEAST <= value < _MOST
+    return orjson.Fragment(str(value)) if is_long else value

@@ -52,10 +52,11 @@ def done(work: Coroutine[Any, Any, Any], *, code: int = 1) -> Any:
         return asyncio.run(work)
     except MeshflowError as error:
         fail(error, code=code)
-    except BrokenPipeError:
-        raise
     except OSError as error:
-        # Of this machine: a disk that is full, a folder that is none. It names the file.
+        # What the system says of a full disk, or of a folder that is none, tells all; what is
+        # raised without its number, such as a TimeoutError, may say nothing.
+        if error.errno is None or isinstance(error, BrokenPipeError):
+            raise
         fail(error, code=code)
 
 
