@@ -11,20 +11,15 @@ from uuid import UUID
 import pytest
 
 from meshflow_prefect.emulator import Emulator
-from tests.support.browser import Page, browser_page
+from tests.support.browser import Page, page
 from tests.support.pools import deploy_cancel_batches, own_worker
 from tests.support.processes import processes_of_run, wait_until
 from tests.support.stack import DEPLOYED, Stack, prefect_stack
 
+__all__ = ["page"]
+
 NOTICE = "Flow run cancelled"
 """The UI shows it for some seconds after the cancellation, while it draws the run's graph."""
-
-
-@pytest.fixture
-def page(tmp_path: Path) -> Iterator[Page]:
-    """A browser, asked for before the server: without one nothing else is started."""
-    with browser_page(tmp_path) as opened:
-        yield opened
 
 
 @pytest.fixture

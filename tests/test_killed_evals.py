@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 
 from meshflow_prefect.emulator import Emulator
 from tests.support.evals import pages_of
@@ -16,7 +15,7 @@ def test_an_eval_that_dies_as_it_grades_and_when_its_history_is_written_is_one_r
 ):
     with Emulator(batch_seconds=0.01) as emulator:
         run_id = stack.start(stack.deploy("killed_eval.py:killed_eval"), folder=str(tmp_path))
-        command = [sys.executable, "-m", "prefect", "flow-run", "execute", run_id]
+        command = stack.execution(run_id)
         env = stack.env | emulator.environment()
         for killed_at in ("graded", "kept"):
             subprocess.run(command, env=env, timeout=180, check=False)

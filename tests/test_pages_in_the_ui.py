@@ -13,39 +13,26 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 
 from meshflow_prefect import CostGateError, compare_cost
 from meshflow_prefect.emulator import Emulator
-from tests.support.browser import Page, browser_page
+from tests.support.browser import Page, page
 from tests.support.evals import ab_rows, cases, evaluated, prompts_compared
 from tests.support.jobs import SOON
 from tests.support.stack import Stack, prefect_stack
 
-
-@pytest.fixture
-def page(tmp_path: Path) -> Iterator[Page]:
-    """A browser, asked for before the server: without one nothing else is started."""
-    with browser_page(tmp_path) as opened:
-        yield opened
+__all__ = ["page"]
 
 
 @pytest.fixture
-def emulator(page: Page, monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
-    """Its batches have ended at the first look."""
-    with Emulator(batch_seconds=0.001) as emulator:
-        for name, value in emulator.environment().items():
-            monkeypatch.setenv(name, value)
-        yield emulator
-
-
-@pytest.fixture
-def with_ui(tmp_path: Path, emulator: Emulator) -> Iterator[Stack]:
+def with_ui(page: Page, tmp_path: Path, anthropic_emulator: Emulator) -> Iterator[Stack]:
     """A Prefect server with its UI."""
     home = tmp_path / "prefect"
     home.mkdir()
-    with prefect_stack(home, emulator.environment(), ui=True) as stack:
+    with prefect_stack(home, anthropic_emulator.environment(), ui=True) as stack:
         yield stack
 
 
+@pytest.mark.anthropic_emulator(batch_seconds=0.001)
 async def test_the_reports_of_the_use_cases_can_be_read_on_their_pages(
-    with_ui, emulator, page, tmp_path
+    with_ui, anthropic_emulator, page, tmp_path
 ):
     for good in (15, 17, 18, 13):
         await evaluated(
@@ -55,7 +42,9 @@ async def test_the_reports_of_the_use_cases_can_be_read_on_their_pages(
     await prompts_compared(rows, name="summaries", grader="exact")
     await priced(update_baseline=True)
     longer = {"on": "rows", "outcome": "succeeded", "text": "Bright, as lamps are. " * 20}
-    emulator.plan({**longer, "custom_id": "case-5-*"}, {**longer, "custom_id": "case-2-*"})
+    anthropic_emulator.plan(
+        {**longer, "custom_id": "case-5-*"}, {**longer, "custom_id": "case-2-*"}
+    )
     with pytest.raises(CostGateError):
         await priced()
 

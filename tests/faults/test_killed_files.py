@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -263,7 +262,7 @@ def pending(stack: Stack, parameters: dict[str, object], flow: str = "files.py:k
 @contextmanager
 def execution(scene: Scene) -> Iterator[subprocess.Popen[bytes]]:
     """A process that executes the run, as a worker starts it."""
-    command = [sys.executable, "-m", "prefect", "flow-run", "execute", scene.run_id]
+    command = scene.stack.execution(scene.run_id)
     log = scene.folder / "execution.log"
     with running(command, env=scene.stack.env | scene.env, log=log) as process:
         yield process

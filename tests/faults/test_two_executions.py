@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 import time
 from contextlib import contextmanager
 
@@ -18,7 +17,7 @@ CREATE = "POST /v1/messages/batches"
 @contextmanager
 def executing(stack, run_id: str, name: str):
     """A process that executes the run, as a worker starts it."""
-    command = [sys.executable, "-m", "prefect", "flow-run", "execute", run_id]
+    command = stack.execution(run_id)
     with running(command, env=stack.env, log=stack.home / f"execution-{name}.log") as process:
         yield process
 

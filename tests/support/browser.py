@@ -125,6 +125,13 @@ class Page:
                 return result
 
 
+@pytest.fixture
+def page(tmp_path: Path) -> Iterator[Page]:
+    """A browser, asked for before the server: without one nothing else is started."""
+    with browser_page(tmp_path) as opened:
+        yield opened
+
+
 @contextmanager
 def browser_page(home: Path) -> Iterator[Page]:
     """Run a browser with an empty profile in `home` while the block runs; skip without one."""

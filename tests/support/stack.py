@@ -110,6 +110,10 @@ class Stack:
             run = client.create_flow_run_from_deployment(deployment, parameters=parameters)
         return str(run.id)
 
+    def execution(self, run_id: str) -> list[str]:
+        """Return the command with which a worker has a run executed."""
+        return [sys.executable, "-m", "prefect", "flow-run", "execute", run_id]
+
     def read(self, run_id: str) -> FlowRun:
         """Return the run as it is now."""
         with self.client as client:
