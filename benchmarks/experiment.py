@@ -68,6 +68,11 @@ class Run:
         return None if self.import_cpu is None else self.cpu - self.import_cpu
 
     @property
+    def wall_after_imports(self) -> float | None:
+        """Seconds from the end of the imports to the end of the process."""
+        return None if self.import_wall is None else self.wall - self.import_wall
+
+    @property
     def blocked(self) -> float | None:
         """The longest time, in seconds, that the event loop answered nobody."""
         return max(seconds for seconds, _ in self.blocks) if self.blocks else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from benchmarks.experiment import Experiment
@@ -72,9 +72,8 @@ def targets(measured: Measured) -> list[Target]:
 
 def _cpu(measured: Measured) -> Iterator[Target]:
     what = f"CPU at {LARGE:,} requests, the SDK's loop to batch_file"
-    for kind, of in (("whole processes", measured.of), ("beyond one row", measured.beyond)):
-        ratio = _ratio(of(LARGE, "sdk", "cpu"), of(LARGE, "files", "cpu"))
-        yield _at_least(f"{what}, {kind}", _TIMES_LESS_CPU, ratio)
+    for kind, of in _readings(measured, LARGE, "cpu"):
+        yield _at_least(f"{what}, {kind}", _TIMES_LESS_CPU, _ratio(of("sdk"), of("files")))
 
 
 def _peak(measured: Measured) -> Iterator[Target]:
@@ -88,9 +87,10 @@ def _peak(measured: Measured) -> Iterator[Target]:
 
 def _wall(measured: Measured) -> Iterator[Target]:
     what = f"Wall time at {SMALL:,} requests, batch_file to the floor"
-    for kind, of in (("whole processes", measured.of), ("beyond one row", measured.beyond)):
-        ratio = _ratio(of(SMALL, "files", "wall"), of(SMALL, "floor", "wall"))
-        yield _below(f"{what}, {kind}", _TIMES_THE_FLOOR, ratio, "\u00d7")
+    for kind, of in _readings(measured, SMALL, "wall"):
+        yield _below(
+            f"{what}, {kind}", _TIMES_THE_FLOOR, _ratio(of("files"), of("floor")), "\u00d7"
+        )
 
 
 def _growth(measured: Measured) -> Iterator[Target]:
@@ -111,6 +111,15 @@ def _blocked(measured: Measured) -> Iterator[Target]:
         seconds = measured.of(requests, "files", "blocked")
         what = f"Longest block of the event loop at {requests:,}"
         yield _below(what, _BLOCKED_MS, None if seconds is None else seconds * 1000, "ms")
+
+
+def _readings(
+    measured: Measured, requests: int, figure: str
+) -> Iterator[tuple[str, Callable[[str], float | None]]]:
+    """Yield the ways to read a figure of a contestant, from all that it costs to the rows alone."""
+    yield "whole processes", lambda name: measured.of(requests, name, figure)
+    yield "after imports", lambda name: measured.of(requests, name, f"{figure}_after_imports")
+    yield "beyond one row", lambda name: measured.beyond(requests, name, figure)
 
 
 def _ratio(one: float | None, other: float | None) -> float | None:

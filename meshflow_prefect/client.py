@@ -15,7 +15,7 @@ from collections.abc import (
 )
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from meshflow_prefect.answers import about, asked, create_failure
@@ -39,6 +39,8 @@ from meshflow_prefect.polling import check_schedule, poll_until_ended
 from meshflow_prefect.pricing import load_prices
 
 if TYPE_CHECKING:
+    import ssl
+
     from anthropic import AsyncAnthropic
 
 Enough: TypeAlias = Callable[[list[BatchJob]], bool]
@@ -347,7 +349,10 @@ class AnthropicBatchClient:
         configured_prices()
         failure: MeshflowError | None = None
         try:
-            sdk = anthropic.AsyncAnthropic(**self._options)  # type: ignore[arg-type]
+            sdk = anthropic.AsyncAnthropic(
+                **self._options,  # type: ignore[arg-type]
+                http_client=anthropic.DefaultAsyncHttpxClient(verify=_authorities()),
+            )
         except anthropic.AnthropicError as error:
             failure = CredentialsError(str(error))
         if failure:
@@ -359,3 +364,11 @@ class AnthropicBatchClient:
                 "as the line end of a file that it was read from. Strip it."
             )
         return sdk
+
+
+@cache
+def _authorities() -> ssl.SSLContext:
+    """Return whom every client trusts: read once, as it takes longer than all else of a client."""
+    import httpx2
+
+    return httpx2.create_ssl_context()

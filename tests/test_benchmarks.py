@@ -95,7 +95,13 @@ async def test_a_block_of_the_event_loop_is_seen_with_its_time() -> None:
     assert at >= 0.08
 
 
-def _run(cpu: float, wall: float = 10.0, peak: float = 100.0, batches: int = 1) -> Run:
+def _run(
+    cpu: float,
+    wall: float = 10.0,
+    peak: float = 100.0,
+    batches: int = 1,
+    imports: float | None = None,
+) -> Run:
     return Run(
         wall=wall,
         cpu=cpu,
@@ -107,6 +113,8 @@ def _run(cpu: float, wall: float = 10.0, peak: float = 100.0, batches: int = 1) 
         task_runs=3,
         calls={"GET /api/flow_runs/{id}": 16 * batches},
         memory=[(0.0, 1), (1.5, 100), (wall, 90)],
+        import_wall=imports,
+        import_cpu=imports,
         blocks=[(0.01, 1.0), (0.09, 2.0)],
     )
 
@@ -115,7 +123,10 @@ def _found() -> dict[int, Experiment]:
     runs = {
         ONE: {"sdk": [_run(2)], "files": [_run(4, 5)], "floor": [_run(1, 2)]},
         SMALL: {"files": [_run(9, 15)], "floor": [_run(9, 10)]},
-        LARGE: {"sdk": [_run(41), _run(42), _run(90)], "files": [_run(14, peak=190)]},
+        LARGE: {
+            "sdk": [_run(cpu, imports=2) for cpu in (41, 42, 90)],
+            "files": [_run(14, peak=190, imports=4)],
+        },
         MILLION: {"files": [_run(206, peak=230, batches=10)]},
     }
     found = {
@@ -146,12 +157,14 @@ def test_targets_that_are_reached_missed_and_not_measured_are_told_apart() -> No
     seen = {each.what: (each.seen, each.reached) for each in targets(Measured(found))}
     cpu = f"CPU at {LARGE:,} requests, the SDK's loop to batch_file"
     assert seen[f"{cpu}, whole processes"] == ("3\u00d7", False)
+    assert seen[f"{cpu}, after imports"] == ("4\u00d7", True)
     assert seen[f"{cpu}, beyond one row"] == ("4\u00d7", True)
     assert seen[f"Peak memory of batch_file at {LARGE:,} requests"] == ("190 MB", True)
     assert seen[f"Peak memory of batch_file at {MILLION:,}, to that"] == ("1.21\u00d7", False)
     assert seen[f"Peak memory of the command at {LARGE:,} requests"] == ("not measured", None)
     wall = f"Wall time at {SMALL:,} requests, batch_file to the floor"
     assert seen[f"{wall}, whole processes"] == ("1.5\u00d7", False)
+    assert seen[f"{wall}, after imports"] == ("not measured", None)
     assert seen[f"{wall}, beyond one row"] == ("1.25\u00d7", True)
     assert seen[f"CPU a row of batch_file at {MILLION:,}, to that at {LARGE:,}"] == (
         "1.01\u00d7",
