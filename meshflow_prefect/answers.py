@@ -163,12 +163,13 @@ def _facts(error: Exception) -> dict[str, Any]:
     return {
         "status_code": error.status_code,
         "request_id": error.request_id,
-        "retry_after": _seconds(error.response.headers.get("retry-after", "")),
+        "retry_after": retry_after(error.response.headers),
     }
 
 
-def _seconds(text: str) -> float | None:
-    """Return what a `retry-after` says, in seconds or as a date; None where it is neither."""
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return what a `retry-after` says, in seconds; None without one that can be read."""
+    text = headers.get("retry-after", "")
     try:
         seconds = float(text)
     except ValueError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import orjson
 
@@ -35,12 +35,19 @@ def job_of(batch: MessageBatch) -> BatchJob:
         status=status,
         request_counts=counts,
         # Without a time it may be as young as can be.
-        created_at=batch.created_at or datetime.now(UTC),
-        expires_at=batch.expires_at,
-        ended_at=batch.ended_at,
-        cancel_initiated_at=batch.cancel_initiated_at,
-        archived_at=batch.archived_at,
+        created_at=_time(batch.created_at) or datetime.now(UTC),
+        expires_at=_time(batch.expires_at),
+        ended_at=_time(batch.ended_at),
+        cancel_initiated_at=_time(batch.cancel_initiated_at),
+        archived_at=_time(batch.archived_at),
     )
+
+
+def _time(told: Any) -> Any:
+    """Return a time of an answer: by UTC where it names no zone, and None where it is no time."""
+    if not isinstance(told, datetime):
+        return None
+    return told if told.tzinfo is not None else told.replace(tzinfo=UTC)
 
 
 def created_id(answer: MessageBatch | str) -> str:

@@ -18,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
-from meshflow_prefect.answers import about, asked, create_failure
+from meshflow_prefect.answers import about, asked, create_failure, retry_after
 from meshflow_prefect.batch_answers import created_id, job_of
 from meshflow_prefect.chunking import Chunk, make_chunk
 from meshflow_prefect.collecting import Download, collect, collect_each, stream
@@ -41,6 +41,7 @@ from meshflow_prefect.pricing import load_prices
 if TYPE_CHECKING:
     import ssl
 
+    import httpx2
     from anthropic import AsyncAnthropic
 
 Enough: TypeAlias = Callable[[list[BatchJob]], bool]
@@ -49,6 +50,9 @@ Enough: TypeAlias = Callable[[list[BatchJob]], bool]
 
 _COUNTED = ("messages", "model", "output_config", "system", "thinking", "tool_choice", "tools")
 """The parameters that the API counts tokens by."""
+
+_LONGEST_SLEEP = 60.0
+"""For how many seconds a `retry-after` is waited out in a call."""
 
 _SLOWEST_UPLOAD = 100_000
 """Bytes in a second, at least, with which the body of a create call goes out."""
@@ -62,7 +66,8 @@ class AnthropicBatchClient:
     `async with` or `aclose`. Safe to use from several tasks of one event loop.
 
     Every call but `submit` is repeated up to `max_retries` times by the SDK after network faults,
-    429 and 5xx; `submit` is sent once, because a repeated create makes, and bills, a second batch.
+    429 and 5xx, unless the API asks to wait for more than a minute; `submit` is sent once, because
+    a repeated create makes, and bills, a second batch.
     """
 
     def __init__(
@@ -351,7 +356,9 @@ class AnthropicBatchClient:
         try:
             sdk = anthropic.AsyncAnthropic(
                 **self._options,  # type: ignore[arg-type]
-                http_client=anthropic.DefaultAsyncHttpxClient(verify=_authorities()),
+                http_client=anthropic.DefaultAsyncHttpxClient(
+                    verify=_authorities(), event_hooks={"response": [_do_not_sleep_for_long]}
+                ),
             )
         except anthropic.AnthropicError as error:
             failure = CredentialsError(str(error))
@@ -364,6 +371,12 @@ class AnthropicBatchClient:
                 "as the line end of a file that it was read from. Strip it."
             )
         return sdk
+
+
+async def _do_not_sleep_for_long(response: httpx2.Response) -> None:
+    """Keep the SDK from sleeping through a long `retry-after`: whoever asks decides how to wait."""
+    if (retry_after(response.headers) or 0.0) > _LONGEST_SLEEP:
+        response.headers["x-should-retry"] = "false"
 
 
 @cache

@@ -33,6 +33,8 @@ PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0)
 _LONGEST_PAUSE = 60.0
 _SHOWN = 80
 _CUSTOM_ID = re.compile(rb'"custom_id"\s*:\s*"([a-zA-Z0-9_-]{1,64})"')
+_OTHER = re.compile(rb'\s*(<|\{\s*"(error"|type"\s*:\s*"error"))')
+"""How the page of a proxy begins, and an error of the API's."""
 _logger = logging.getLogger(__name__)
 
 
@@ -46,11 +48,12 @@ class Reading:
         """The requests whose row has been read."""
         self._garbled: dict[str, bytes] = {}
         self._nameless = 0
+        self._other = b""
 
     def begin(self) -> None:
         """Say that the lines to come are those of the file's beginning."""
         # They come once more; those that name a request are told apart by it.
-        self._nameless = 0
+        self._nameless, self._other = 0, b""
 
     def take(self, lines: Iterable[bytes]) -> list[BatchResult]:
         """Return the results that these lines add: of two rows for a request the first counts."""
@@ -86,10 +89,24 @@ class Reading:
         """Whether reading once more could bring nothing new."""
         return not self.absent and not self.garbled
 
+    def check_is_of(self, job: BatchJob) -> None:
+        """Raise `ApiUnavailableError` where what was read is something else than results.
+
+        To take every request for lost would throw away what is paid for.
+        """
+        if self._other and not self.held and not self._garbled:
+            shown = self._other.decode("utf-8", "replace")
+            raise ApiUnavailableError(
+                f"Batch {job.batch_id!r}: in place of its results there came {shown!r}…",
+                batch_id=job.batch_id,
+            )
+
     def _note(self, line: bytes) -> None:
         # Inside of a text the quotes are escaped, so the model's words cannot be taken for an id.
         if (found := _CUSTOM_ID.search(line)) is None:
             self._nameless += 1
+            if _OTHER.match(line):
+                self._other = self._other or line[:_SHOWN]
         else:
             self._garbled.setdefault(found[1].decode(), line[:_SHOWN])
 
@@ -106,6 +123,7 @@ async def collect(
     async with aclosing(fresh_rows(reading, download)) as blocks:
         async for fresh in blocks:
             rows += fresh
+    reading.check_is_of(job)
     rows += [unreadable(name, line) for name, line in reading.garbled.items()]
     return Collected(rows, reading.unreadable, (), reading.absent)
 
@@ -131,6 +149,7 @@ async def collect_each(
                 if len(known) < len(fresh):
                     unknown += [r.custom_id for r in fresh if r.custom_id not in custom_ids]
                 take(known)
+        reading.check_is_of(job)
     except ResultsUnavailableError:
         gone = True
     garbled = reading.garbled

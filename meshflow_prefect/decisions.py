@@ -35,7 +35,12 @@ async def adopt(run_id: str, batch_id: str, number: int | None = None) -> Entry:
     """
     async with get_client() as prefect:
         ledger = await _ledger(prefect, run_id)
-        entry = _open_one(await ledger.entries(), run_id, number)
+        entries = await ledger.entries()
+        entry = _open_one(entries, run_id, number)
+        if other := next((e for e in entries if e.batch_id == batch_id), None):
+            raise InvalidRequestError(
+                f"Batch {batch_id!r} is that of submission {other.number} of run {run_id} already."
+            )
         block = entry.work.block
         key = await AnthropicCredentials.aload(block) if block else AnthropicCredentials()
         async with key.get_client() as anthropic:

@@ -39,7 +39,7 @@ def versions_of(files: Iterable[ListedFile]) -> str:
     """
     content = hashlib.sha256()
     for file in files:
-        content.update(f"{file.relative}\0{file.size}\0{file.version}\n".encode())
+        content.update(_bytes(f"{file.relative}\0{file.size}\0{file.version}\n"))
     return content.hexdigest()
 
 
@@ -53,8 +53,13 @@ def contents_of(files: Iterable[ListedFile], filesystem: Any, url: str) -> str:
         return hashlib.sha256(f"{url}\0{versions_of(files)}".encode()).hexdigest()
     content = hashlib.sha256()
     for file in files:
-        content.update(f"{file.relative}\0".encode())
+        content.update(_bytes(f"{file.relative}\0"))
         # What must not be read has its say when it is.
         with suppress(OSError), Path(file.path).open("rb") as stored:
             content.update(hashlib.file_digest(stored, "sha256").digest())
     return content.hexdigest()
+
+
+def _bytes(name: str) -> bytes:
+    # Of a name that is not UTF-8 Python keeps what it cannot decode as half surrogates.
+    return name.encode(errors="surrogateescape")

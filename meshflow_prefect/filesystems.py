@@ -6,12 +6,41 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 
 from fsspec.core import url_to_fs  # type: ignore[import-untyped]
 from fsspec.implementations.local import LocalFileSystem  # type: ignore[import-untyped]
+from pydantic import BeforeValidator, WithJsonSchema
 
 from meshflow_prefect.errors import MeshflowError
+
+FileName: TypeAlias = Annotated[
+    str | os.PathLike[str],
+    BeforeValidator(lambda given: os.fspath(given) if isinstance(given, os.PathLike) else given),
+    # The form of a deployment asks for a text.
+    WithJsonSchema({"type": "string"}),
+]
+"""A path or a URL, as a parameter of a flow."""
+
+_DRIVERS = frozenset(
+    [
+        "adlfs",
+        "aiobotocore",
+        "aiohttp",
+        "azure",
+        "botocore",
+        "gcsfs",
+        "google",
+        "lz4",
+        "paramiko",
+        "requests",
+        "s3fs",
+        "smbprotocol",
+        "snappy",
+        "zstandard",
+    ]
+)
+"""Packages behind fsspec's filesystems and compressions, which have errors of their own."""
 
 _PASSWORD = re.compile(r"(://[^/@:]*):[^/@]*@")
 
@@ -54,7 +83,13 @@ def explained(failure: type[MeshflowError], name: str, what: str) -> Iterator[No
     """Turn the errors of a filesystem into ours: `'name': what: reason`."""
     try:
         yield
-    except OSError as error:
+    except Exception as error:
         # fsspec's drivers raise them with a sentence, the operating system with a number.
-        reason = error.strerror or str(error) or type(error).__name__
+        if isinstance(error, OSError):
+            reason = error.strerror or str(error) or type(error).__name__
+        elif type(error).__module__.partition(".")[0] in _DRIVERS:
+            # Without credentials, say, or with a host that does not answer.
+            reason = str(error).rstrip(".") or type(error).__name__
+        else:
+            raise
         raise failure(f"{name!r}: {what}: {reason}.", url=name) from error

@@ -15,7 +15,7 @@ from pydantic import SecretStr, SkipValidation
 from meshflow_prefect.cancellation import RUN_RESOURCE, batches_to_cancel
 from meshflow_prefect.chunking import MAX_BYTES, MAX_REQUESTS, task_ids
 from meshflow_prefect.credentials import AnthropicCredentials
-from meshflow_prefect.errors import InvalidRequestError
+from meshflow_prefect.errors import InvalidRequestError, MeshflowError
 from meshflow_prefect.failures import OnFailure, check_failures
 from meshflow_prefect.flow_type import batch_flow
 from meshflow_prefect.jobs import Job, collect_existing
@@ -197,7 +197,8 @@ async def batch_requests(
         on_cancel: `cancel_batches` or `keep`.
         job_key: Names the job across runs.
         if_unknown: `stop`, `submit`, or the id of a batch.
-        max_requests_in_queue: How many requests may wait at Anthropic at once.
+        max_requests_in_queue: How many requests may wait at Anthropic at once, and so be in a
+            batch.
         max_requests_per_batch: The most requests of one batch.
         max_bytes_per_batch: The most bytes of one batch.
 
@@ -238,11 +239,23 @@ async def cancel_batches(flow_run_id: str) -> list[str]:
 
     Returns:
         The batches that Anthropic was asked to cancel; those that had ended are not among them.
+
+    Raises:
+        MeshflowError: a batch cannot be cancelled, for the first reason that came: it was deleted,
+            say. All others were asked for.
     """
     cancelled: list[str] = []
+    failure: MeshflowError | None = None
     for batch_id, key in await batches_to_cancel(UUID(flow_run_id.removeprefix(RUN_RESOURCE))):
-        if await cancel_batch(batch_id, credentials=key):
-            cancelled.append(batch_id)
+        try:
+            if await cancel_batch(batch_id, credentials=key):
+                cancelled.append(batch_id)
+        except MeshflowError as error:
+            # What goes on is billed: the others are cancelled all the same.
+            get_run_logger().warning("Not cancelled: %s", error)
+            failure = failure or error
+    if failure is not None:
+        raise failure
     return cancelled
 
 

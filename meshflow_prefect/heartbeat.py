@@ -38,7 +38,7 @@ _endings: set[asyncio.Task[None]] = set()
 @asynccontextmanager
 async def beating(ledger: Ledger, entry: Entry) -> AsyncIterator[None]:
     """Show that this process is alive, in the ledger, while the block runs."""
-    last = entry.beat
+    last, began = entry.beat, time.monotonic()
 
     async def beat() -> None:
         nonlocal last
@@ -54,7 +54,7 @@ async def beating(ledger: Ledger, entry: Entry) -> AsyncIterator[None]:
         yield
     except BaseException:
         # A task of its own: where this coroutine was cancelled, nothing in it can be awaited.
-        ending = asyncio.create_task(_end_call(ledger, entry))
+        ending = asyncio.create_task(_end_call(ledger, entry, time.monotonic() - began))
         _endings.add(ending)
         ending.add_done_callback(_endings.discard)
         await asyncio.shield(ending)
@@ -67,14 +67,19 @@ async def beating(ledger: Ledger, entry: Entry) -> AsyncIterator[None]:
                 await ledger.end_beat(entry, last)
 
 
-async def _end_call(ledger: Ledger, entry: Entry) -> None:
+async def _end_call(ledger: Ledger, entry: Entry, seconds: float) -> None:
     with suppress(*_UNREACHED):
-        await ledger.end_call(entry)
+        await ledger.end_call(entry, seconds)
 
 
 def is_over(entry: Entry) -> bool:
     """Whether the create call of an entry is certainly not under way any more."""
     return entry.call_ended or entry.submit_anew or has_ended(entry.right.process)
+
+
+def call_seconds(entry: Entry) -> float:
+    """Return how long the create call of an entry took, as far as its sender has shown."""
+    return entry.call_seconds if entry.call_ended else BEAT_SECONDS * (entry.beat + 1)
 
 
 def may_go_on_until(entry: Entry) -> datetime:

@@ -103,6 +103,8 @@ class Entry:
     """How often the right to send was given anew, after certainly nothing had been accepted."""
     call_ended: bool = False
     """Whether the owner has said that its create call is over."""
+    call_seconds: float = 0.0
+    """How long the call took by then."""
     submit_anew: bool = False
     """Whether to send again without looking for a batch: the call was certainly refused, or a
     person decided so."""
@@ -184,10 +186,10 @@ class Ledger:
             return None
         return replace(entry, right=right, resends=resends, call_ended=False, submit_anew=False)
 
-    async def end_call(self, entry: Entry) -> None:
-        """Write that the owner's create call is over, and that it knows of no batch."""
+    async def end_call(self, entry: Entry, seconds: float) -> None:
+        """Write that the owner's create call is over after so long, and that it knows no batch."""
         key = _key("ended", entry.number, entry.resends)
-        await self._write_once(key, {"owner": entry.right.owner})
+        await self._write_once(key, {"owner": entry.right.owner, "seconds": seconds})
 
     async def decide_to_submit_anew(self, entry: Entry) -> None:
         """Write that the create call is to be sent again without looking for a batch."""
@@ -281,6 +283,7 @@ def _entry(number: int, rows: _Rows) -> Entry | None:
     resends = max((count for kind, count in rows if kind == "resend"), default=0)
     sender = rows["resend", resends] if resends else intent
     right = Right(sender["owner"], sender["process"], sender["until"])
+    ended = rows.get(("ended", resends), {})
     return Entry(
         number=number,
         work=Work(**intent["work"]),
@@ -291,7 +294,8 @@ def _entry(number: int, rows: _Rows) -> Entry | None:
         newest_before=intent.get("newest_before"),
         resends=resends,
         # Of another owner it is what a call of a withdrawn intent has left behind.
-        call_ended=rows.get(("ended", resends), {}).get("owner") == right.owner,
+        call_ended=ended.get("owner") == right.owner,
+        call_seconds=ended.get("seconds", 0.0),
         submit_anew=("decision", resends) in rows,
         beat=max((count for kind, count in rows if kind == "beat"), default=0),
         batch_id=rows.get(("batch", 0), {}).get("batch_id", ""),

@@ -17,13 +17,20 @@ if TYPE_CHECKING:
 _PAGE = 200
 
 
-async def batches_in_ledgers(prefect: PrefectClient, since: datetime) -> set[str]:
-    """Return the batches that runs of this workspace have recorded.
+async def entries_since(prefect: PrefectClient, since: datetime) -> list[Entry]:
+    """Return what the runs of this workspace have submitted that were active after `since`.
 
-    Asks every root run that has submitted and was active after `since`: one call for each, which
-    is for the rare time when an answer was lost.
+    Asks every root run of them: one call for each, which is for the rare time when an answer was
+    lost.
     """
-    return {entry.batch_id async for entry in _entries(prefect, since) if entry.batch_id}
+    from prefect.client.schemas.filters import FlowRunFilterEndTime
+
+    recent = FlowRunFilterEndTime.model_validate({"after_": since})
+    found: list[Entry] = []
+    for ended in (FlowRunFilterEndTime(is_null_=True), recent):
+        async for run in _root_runs(prefect, ended):
+            found += await Ledger(prefect, run.id).entries()
+    return found
 
 
 async def entry_of_batch(prefect: PrefectClient, batch_id: str) -> Entry | None:
@@ -46,16 +53,6 @@ async def entry_of_part(prefect: PrefectClient, job_key: str, part: str) -> Entr
     For parts whose name occurs once under a root.
     """
     return (await entries_of_job(prefect, job_key)).get(part)
-
-
-async def _entries(prefect: PrefectClient, since: datetime) -> AsyncIterator[Entry]:
-    from prefect.client.schemas.filters import FlowRunFilterEndTime
-
-    recent = FlowRunFilterEndTime.model_validate({"after_": since})
-    for ended in (FlowRunFilterEndTime(is_null_=True), recent):
-        async for run in _root_runs(prefect, ended):
-            for entry in await Ledger(prefect, run.id).entries():
-                yield entry
 
 
 async def _root_runs(prefect: PrefectClient, ended: FlowRunFilterEndTime) -> AsyncIterator[FlowRun]:

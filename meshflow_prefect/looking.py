@@ -7,7 +7,12 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
-from meshflow_prefect.errors import ApiUnavailableError, BatchNotEndedError, BatchNotFoundError
+from meshflow_prefect.errors import (
+    ApiUnavailableError,
+    BatchNotEndedError,
+    BatchNotFoundError,
+    MeshflowError,
+)
 
 if TYPE_CHECKING:
     from meshflow_prefect.client import AnthropicBatchClient
@@ -18,8 +23,8 @@ _T = TypeVar("_T")
 YOUNG = timedelta(seconds=60)
 """A batch that was submitted this recently may not be visible yet."""
 
-_STALE_ANSWERS, _STALE_SECONDS = 2, 1.0
-"""How often, and after which pause, a batch that has ended and is said to go on is read again."""
+_STALE_PAUSES = (1.0, 2.0, 4.0)
+"""After how many seconds a batch that has ended and is said to go on is read again."""
 
 _LISTED = 1000
 _LOOKS = 3
@@ -67,15 +72,19 @@ async def look_at(
     )
 
 
-async def despite_stale_answers(read: Callable[[], Awaitable[_T]]) -> _T:
+async def despite_stale_answers(
+    read: Callable[[], Awaitable[_T]], *stale: type[MeshflowError]
+) -> _T:
     """Return what `read` brings of a batch that has ended, also where an answer is behind.
 
-    Raises `BatchNotEndedError` when it is said again and again that the batch goes on.
+    `stale` are the errors that say so: `BatchNotEndedError`, where none is given. Raises it when it
+    comes again and again.
     """
-    for _ in range(_STALE_ANSWERS):
+    expected = stale or (BatchNotEndedError,)
+    for pause in _STALE_PAUSES:
         try:
             return await read()
-        except BatchNotEndedError:
+        except expected:
             # A replica may be behind the one that has just said that the batch has ended.
-            await asyncio.sleep(_STALE_SECONDS)
+            await asyncio.sleep(pause)
     return await read()

@@ -11,13 +11,16 @@ import asyncio
 import time
 from collections.abc import Sequence
 from contextlib import aclosing
-from datetime import datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from meshflow_prefect.activity import busy
 from meshflow_prefect.chunking import are_task_ids, ids_digest
 from meshflow_prefect.errors import (
     ApiUnavailableError,
+    BatchNotEndedError,
     BatchNotFoundError,
     CredentialsError,
     MeshflowError,
@@ -25,7 +28,8 @@ from meshflow_prefect.errors import (
     SubmissionUnknownError,
 )
 from meshflow_prefect.heartbeat import SKEW
-from meshflow_prefect.ledgers import batches_in_ledgers
+from meshflow_prefect.ledgers import entries_since
+from meshflow_prefect.looking import despite_stale_answers, look_at
 from meshflow_prefect.models import BatchJob
 from meshflow_prefect.polling import describe, next_check
 from meshflow_prefect.reporting import counted
@@ -43,6 +47,14 @@ SETTLE_SECONDS = 20.0
 _LONGEST_SETTLING = 300.0
 
 _LOOK_SECONDS = 4.0
+
+_WRONG_CLOCK = timedelta(minutes=15)
+"""By how much this machine's clock may be ahead, where nothing but the time can tell what was made
+since the intent."""
+
+_TOO_LATE = timedelta(hours=1)
+"""How long after the end of a create call a batch is made, at least, that is certainly not its: or
+another program that makes one after the other would be waited for without end."""
 
 _WAITS = "the answer to a create call was lost; waiting for the results that prove which it made:"
 
@@ -83,25 +95,28 @@ async def find_lost_batch(
     # batches, all of which have to be seen.
     distinct = are_task_ids(custom_ids)
     verdicts: dict[str, Verdict] = {}
+    seen: dict[str, BatchJob] = {}
     settled_at = time.monotonic() + settle_seconds
     while True:
         try:
             with busy():
-                candidates, sees_all = await _candidates(entry, anthropic, prefect)
+                candidates, sees_all = await _candidates(entry, seen, anthropic, prefect)
                 for job in candidates:
                     if job.is_complete and job.batch_id not in verdicts:
                         verdicts[job.batch_id] = await _verdict(job, entry, custom_ids, anthropic)
+                ours = [job for job in candidates if verdicts.get(job.batch_id) == "ours"]
+                if ours and not distinct and await _has_rivals(entry, ours, prefect):
+                    raise unknown(entry, candidates, run_id)
         except ApiUnavailableError as error:
             settled_at = time.monotonic() + settle_seconds
             await rest(_next_look(error, entry.submitted_at), describe(error))
             continue
-        except CredentialsError:
+        except (CredentialsError, SubmissionUnknownError):
             raise
         except MeshflowError as error:  # a gateway without lists, or with one that never ends
             raise _undecided(
                 entry, f"the batches cannot be looked through: {error}", run_id
             ) from None
-        ours = [job for job in candidates if verdicts.get(job.batch_id) == "ours"]
         running = [job for job in candidates if not job.is_complete]
         if len(ours) == 1 and (distinct or not running):
             return ours[0].batch_id
@@ -133,15 +148,59 @@ async def newest_batch(anthropic: AnthropicBatchClient) -> str | None:
 
 
 async def _candidates(
-    entry: Entry, anthropic: AnthropicBatchClient, prefect: PrefectClient
+    entry: Entry,
+    seen: dict[str, BatchJob],
+    anthropic: AnthropicBatchClient,
+    prefect: PrefectClient,
 ) -> tuple[list[BatchJob], bool]:
-    """Return the batches that may be the one of `entry`, and whether it would be among them."""
-    since = entry.submitted_at - SKEW
+    """Return the batches that may be the one of `entry`, and whether it would be among them.
+
+    `seen` are those of earlier looks, and gets those of this one.
+    """
+    since = entry.submitted_at - (_WRONG_CLOCK if entry.newest_before is None else SKEW)
+    until, asked_at = entry.right.ends_at + _TOO_LATE, datetime.now(UTC)
     jobs, sees_all = await _made_since(entry, since, anthropic)
+    listed = {job.batch_id for job in jobs}
+    # A replica that is behind does not list what another one has shown.
+    jobs += [await _again(job, anthropic) for name, job in seen.items() if name not in listed]
     # A gateway may count nothing before the end; the ids decide in any case.
     jobs = [job for job in jobs if job.total in (0, entry.work.requests)]
-    taken = await batches_in_ledgers(prefect, since) if jobs else set()
-    return [job for job in jobs if job.batch_id not in taken], sees_all
+    # Where a gateway says no time it is that of its answer.
+    jobs = [job for job in jobs if job.created_at < until or job.created_at >= asked_at]
+    if jobs:
+        taken = {other.batch_id for other in await entries_since(prefect, since)}
+        jobs = [job for job in jobs if job.batch_id not in taken]
+    seen |= {job.batch_id: job for job in jobs}
+    return jobs, sees_all
+
+
+async def _again(job: BatchJob, anthropic: AnthropicBatchClient) -> BatchJob:
+    """Return a batch that was listed before, and is not any more, as it is now."""
+
+    async def submitted_at() -> datetime:
+        return job.created_at
+
+    try:
+        return await look_at(job.batch_id, anthropic, submitted_at)
+    except BatchNotFoundError:
+        # Deleted, which is done to what has ended: nothing will prove whose it was.
+        return replace(job, status="ended")
+
+
+async def _has_rivals(entry: Entry, ours: Sequence[BatchJob], prefect: PrefectClient) -> bool:
+    """Whether another submission has lost its answer as well, and sent the same ids.
+
+    Its batch holds the same rows' ids, and perhaps other replies.
+    """
+    oldest, newest = (f(job.created_at for job in ours) for f in (min, max))
+    return any(
+        not other.batch_id
+        and other.work.ids_digest == entry.work.ids_digest
+        and (other.run_ids[-1], other.number) != (entry.run_ids[-1], entry.number)
+        and other.submitted_at - SKEW <= newest
+        and oldest <= other.right.ends_at + SKEW
+        for other in await entries_since(prefect, entry.submitted_at - SKEW)
+    )
 
 
 async def _made_since(
@@ -179,8 +238,12 @@ async def _verdict(
     job: BatchJob, entry: Entry, custom_ids: Sequence[str], anthropic: AnthropicBatchClient
 ) -> Verdict:
     """Return whether the results of an ended batch are those of the requests of `entry`."""
+    read = partial(_ids_in_results, job.batch_id, anthropic)
     try:
-        found = await _ids_in_results(job.batch_id, anthropic)
+        # The list may be ahead of what is asked here.
+        found = await despite_stale_answers(read, BatchNotEndedError, BatchNotFoundError)
+    except BatchNotEndedError as error:
+        raise ApiUnavailableError(error.message, **error.details) from None
     except (BatchNotFoundError, ResultsUnavailableError):
         return "unclear"
     if ids_digest(found) == entry.work.ids_digest:

@@ -13,6 +13,7 @@ _SHORTEST = 1.0
 
 _FIRST_PAUSE, _LAST_PAUSE = timedelta(seconds=2), timedelta(minutes=15)
 _PAUSE_FRACTION = 0.25
+_WORTH_LEAVING = timedelta(minutes=1)
 
 _OUTAGE = timedelta(hours=24)
 _OUTAGE_IN_PROCESS = timedelta(minutes=2)
@@ -33,7 +34,10 @@ def time_to_try_again(
     given_up = now - since > (_OUTAGE if suspends else _OUTAGE_IN_PROCESS)
     if not for_now and (not unreached or given_up):
         raise refusal
+    growing = min((now - since) * _PAUSE_FRACTION, _LAST_PAUSE)
     told = refusal.details.get("retry_after")
-    if told is not None:
-        return now + timedelta(seconds=max(_SHORTEST, min(told, LONGEST_SECONDS)))
-    return now + max(_FIRST_PAUSE, min((now - since) * _PAUSE_FRACTION, _LAST_PAUSE))
+    if told is None:
+        return now + max(_FIRST_PAUSE, growing)
+    asked_for = timedelta(seconds=max(_SHORTEST, min(told, LONGEST_SECONDS)))
+    # Told "in some seconds" for hours, a run that can be suspended need not be there all the time.
+    return now + (max(asked_for, growing) if suspends and growing > _WORTH_LEAVING else asked_for)

@@ -6,17 +6,28 @@ import asyncio
 import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from typing import TYPE_CHECKING
+
+import httpx
 
 from meshflow_prefect.activity import busy
 from meshflow_prefect.errors import (
     BatchNotFoundError,
     CredentialsError,
+    InvalidRequestError,
     MeshflowError,
     SubmissionRefusedError,
     SubmissionUnknownError,
 )
-from meshflow_prefect.heartbeat import beating, is_over, may_go_on_until, sender_is_done
+from meshflow_prefect.heartbeat import (
+    SILENT_SECONDS,
+    beating,
+    call_seconds,
+    is_over,
+    may_go_on_until,
+    sender_is_done,
+)
 from meshflow_prefect.ledger import Entry, Ledger
 from meshflow_prefect.recovery import SETTLE_SECONDS, find_lost_batch, settling
 from meshflow_prefect.refusals import time_to_try_again
@@ -33,6 +44,10 @@ _SHORT = timedelta(minutes=1)
 
 _LAST_LOOKS = 5.0
 """For how many seconds the list is still looked at after a sender has fallen silent."""
+
+_RECORD_PAUSES = (2.0, 4.0, 8.0, 16.0, 30.0, 60.0, 60.0, 60.0, 60.0)
+"""Seconds between the tries to record a batch that is paid for: some five minutes, beside those
+that Prefect's own client takes."""
 
 _MOST_SENDS = 3
 """How often a create call is sent in one attempt, where each time certainly nothing was accepted
@@ -91,8 +106,10 @@ class Sender:
                 if seen is None or seen.batch_id:
                     return seen
                 entry = seen
-                # The call of a silent sender has had time to settle while that was watched.
-                settle_seconds = SETTLE_SECONDS if is_over(entry) else _LAST_LOOKS
+                settle_seconds = settling(call_seconds(entry))
+                if not is_over(entry):
+                    # Its call has had time to settle while the sender's silence was watched.
+                    settle_seconds = max(_LAST_LOOKS, settle_seconds - SILENT_SECONDS)
             batch_id = await self._look_for(entry, settle_seconds)
             if batch_id is not None:
                 return await self.ledger.record_batch(entry, batch_id)
@@ -126,7 +143,30 @@ class Sender:
                 batch_id = await self.anthropic.create(self.chunk, until=entry.right.ends_at)
                 # The batch is paid for. A cancellation of this coroutine must not come between
                 # the answer and its record.
-                return await asyncio.shield(self.ledger.record_batch(entry, batch_id))
+                return await asyncio.shield(self._recorded(entry, batch_id))
+
+    async def _recorded(self, entry: Entry, batch_id: str) -> Entry:
+        """Record a batch, also where Prefect cannot be asked for some minutes."""
+        from prefect.logging import get_run_logger
+
+        for pause in _RECORD_PAUSES:
+            try:
+                return await self.ledger.record_batch(entry, batch_id)
+            except httpx.HTTPStatusError as error:
+                if error.response.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
+                    raise
+                why = str(error)
+            except httpx.HTTPError as error:
+                why = str(error) or type(error).__name__
+            get_run_logger().warning(
+                "Batch %s was made, and cannot be recorded yet, as Prefect cannot be asked: %s. "
+                "Trying again in %g seconds.",
+                batch_id,
+                why,
+                pause,
+            )
+            await asyncio.sleep(pause)
+        return await self.ledger.record_batch(entry, batch_id)
 
     def _time_to_try_again(self, refusal: MeshflowError, entry: Entry) -> datetime | None:
         """Return when to send again; None when the refusal is for good."""
@@ -183,6 +223,13 @@ class Sender:
 
     async def _adopted(self, entry: Entry) -> str:
         batch_id = self.if_unknown
+        for other in await self.ledger.entries():
+            if other.batch_id == batch_id:
+                raise InvalidRequestError(
+                    f"if_unknown: batch {batch_id!r} is that of submission {other.number} of this "
+                    f"run, and the answer to submission {entry.number} is lost as well. Take one "
+                    "for each: `meshflow-prefect adopt RUN BATCH --number NUMBER`."
+                )
         job = await self.anthropic.status(batch_id)
         if job.total not in (0, entry.work.requests):
             raise BatchNotFoundError(

@@ -76,12 +76,16 @@ class _Departure:
         self.wake = min(self.wake, wake)
         return token
 
-    def part(self, token: object) -> None:
-        """Take part no more, and open the gate if the others have only waited for this."""
+    def part(self, token: object) -> bool:
+        """Take part no more, and open the gate if the others have only waited for this.
+
+        Returns whether nobody takes part any more.
+        """
         self._joined.discard(token)
         if not self._joined:
             for loop, gate in self._gates:
                 loop.call_soon_threadsafe(gate.set)
+        return not self._joined
 
     async def leave_together(self, token: object) -> None:
         """Return when all waits have come here: the first to leave takes the process with it."""
@@ -92,6 +96,11 @@ class _Departure:
 
 
 _departures: dict[UUID, _Departure] = {}
+
+
+def _forget(run_id: UUID, departure: _Departure) -> None:
+    if _departures.get(run_id) is departure:
+        del _departures[run_id]
 
 
 async def suspend(prefect: PrefectClient, lineage: Lineage, wake: datetime, why: str) -> NoReturn:
@@ -115,19 +124,21 @@ async def suspend(prefect: PrefectClient, lineage: Lineage, wake: datetime, why:
     )
     departure = _departures.setdefault(own.id, _Departure(wake))
     token = departure.join(wake)
-    # It is the time that this waits for, so there is no event to wait on.
-    while time.monotonic() < departure.leaves_at or idle_seconds() < QUIET_SECONDS:  # noqa: ASYNC110
-        await asyncio.sleep(0.1)
-    async with departure.lock:
-        # A run that is resumed, or waits on, in this same process departs anew.
-        _departures.pop(own.id, None)
-        if departure.state is None:
-            try:
+    try:
+        # It is the time that this waits for, so there is no event to wait on.
+        while time.monotonic() < departure.leaves_at or idle_seconds() < QUIET_SECONDS:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+        async with departure.lock:
+            # A run that is resumed, or waits on, in this same process departs anew.
+            _forget(own.id, departure)
+            if departure.state is None:
                 departure.state = await _rest(prefect, own, departure.wake)
-            except BaseException:
-                departure.part(token)
-                raise
-    await _show_as_waiting(prefect, nested, why, departure.wake)
+        await _show_as_waiting(prefect, nested, why, departure.wake)
+    except BaseException:
+        # A wait that was cancelled (a timeout, say) leaves nobody behind who waits for it.
+        if departure.part(token):
+            _forget(own.id, departure)
+        raise
     await departure.leave_together(token)
     raise Pause(state=departure.state)
 

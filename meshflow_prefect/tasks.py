@@ -31,6 +31,7 @@ from meshflow_prefect.credentials import AnthropicCredentials
 from meshflow_prefect.errors import (
     ApiUnavailableError,
     InvalidRequestError,
+    MeshflowError,
     RunCancelledError,
 )
 from meshflow_prefect.ledger import OnCancel
@@ -218,8 +219,13 @@ async def _ended(
         except RunCancelledError:
             for batch_id in batch_ids:
                 entry = await entry_of_batch(rest.prefect, batch_id)
-                if entry is not None and entry.work.on_cancel == "cancel_batches":
+                if entry is None or entry.work.on_cancel != "cancel_batches":
+                    continue
+                try:
                     await anthropic.cancel(batch_id)
+                except MeshflowError as error:
+                    # The others are to be cancelled all the same.
+                    get_run_logger().warning("%s", error)
             raise
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
 from meshflow_prefect.chunking import API_LIMITS, Limits
@@ -47,10 +47,13 @@ class Terms:
             max_requests=parameters["max_requests_per_batch"],
             max_bytes=parameters["max_bytes_per_batch"],
         )
+        check_queue(parameters["max_requests_in_queue"])
+        # What waits as one batch must not be more than may wait.
+        most = min(limits.max_requests, parameters["max_requests_in_queue"])
         wanted: OutputTypeLike | None = parameters["output_type"]
         return cls(
             key=key,
-            limits=limits,
+            limits=replace(limits, max_requests=most),
             output=None if wanted is None else OutputType.of(wanted),
             **{name: parameters[name] for name in names if name in parameters},
         )

@@ -138,6 +138,8 @@ async def _passing(
 
     if isinstance(error, ApiUnavailableError):
         return error
-    if isinstance(error, BatchNotFoundError):
+    try:
         await look_at(batch_id, anthropic, submitted_at)  # the list of batches decides
+    except ApiUnavailableError as away:
+        return away
     return ApiUnavailableError(error.message, **error.details)

@@ -236,3 +236,20 @@ def test_where_no_row_succeeds_the_exit_code_says_so(emulator, shell, tmp_path):
     assert json.loads(out)["statuses"] == {"errored": 3}
     assert "None of the 3 rows succeeded" in err
     assert len(read_rows(tmp_path / "out.jsonl")) == 3
+
+
+def test_without_a_key_an_estimate_is_made_from_the_bytes_and_says_so(emulator, shell, tmp_path):
+    del shell.env["ANTHROPIC_API_KEY"]
+    source = Path(source_of(tmp_path, 30))
+    spools = tmp_path / "spools"
+
+    out, err = shell.run(
+        *("estimate", f"file://{source}", "-p", PROMPT, "--warm-cache"), MESHFLOW_SPOOL=str(spools)
+    )
+
+    found = json.loads(out)
+    assert (found["counted"], found["requests"]) == (0, 30)
+    assert 0 < found["least_usd"] < found["most_usd"]
+    assert "the API could not count them" in err
+    assert found["source"] == str(source)
+    assert list(spools.iterdir()) == []

@@ -9,6 +9,7 @@ import pytest
 from prefect import flow, get_client
 from prefect.client.orchestration import PrefectClient
 
+from meshflow_prefect.heartbeat import call_seconds
 from meshflow_prefect.ledger import Entry, Ledger, Work
 from meshflow_prefect.lineage import Lineage
 
@@ -126,12 +127,13 @@ async def test_the_end_of_a_call_is_that_of_one_right_to_send(client, lineage):
     ledger = Ledger(client, lineage.root.id)
     entry = await intend(ledger, lineage, 0)
 
-    await ledger.end_call(entry)
-    assert (await ledger.entry(0)).call_ended
+    await ledger.end_call(entry, 42.0)
+    ended = await ledger.entry(0)
+    assert (ended.call_ended, call_seconds(ended)) == (True, 42.0)
 
     again = await ledger.claim_resend(entry, seconds=1)
     assert not (await ledger.entry(0)).call_ended
     assert await ledger.withdraw(again)
-    await ledger.end_call(again)
+    await ledger.end_call(again, 1.0)
     await intend(ledger, lineage, 0)
     assert not (await ledger.entry(0)).call_ended

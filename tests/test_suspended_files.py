@@ -72,6 +72,7 @@ def test_a_file_job_waits_without_a_process_and_shows_how_far_it_is(worker, emul
     assert states[rest - 1 : rest + 3] == ["Running", "Suspended", "Resuming", "Pending"]
     (shown,) = progress_of(worker, run_id)
     assert shown.data == 100.0
+    assert "| chunks sent | 2 | 2 |" in shown.description
     assert "| rows written | 6 | 6 |" in shown.description
 
 

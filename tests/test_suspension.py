@@ -283,3 +283,17 @@ def save_block(emulator, key: str, name: str) -> UUID:
 
 def files_below(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def test_a_wait_that_is_given_up_leaves_no_process_behind_that_waits_for_it(
+    worker, emulator, notes
+):
+    run_id = worker.start(worker.deploy("pipelines.py:impatient"))
+    worker.wait_for_state(run_id, *RESTING)
+    wait_until(lambda: not processes_of_run(run_id), "the process of the run has ended")
+
+    run = worker.finish(run_id)
+
+    assert run.run_count == 1
+    assert len({note["pid"] for note in notes(run_id, "start")}) > 1
+    assert [batch["requests"] for batch in emulator.batches()] == [3]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -102,13 +103,15 @@ async def estimate(
     """
     counts: dict[str, list[_Count]] = {}
     try:
-        for item in _sample(plan, place):
+        # Somewhere in files of 256 MB.
+        for item in await asyncio.to_thread(lambda: list(_sample(plan, place))):
             params: dict[str, Any] = orjson.loads(item)["params"]
             tokens = await anthropic.count_tokens(params)
             counts.setdefault(params["model"], []).append(_Count(tokens, len(item)))
-    except CredentialsError:
-        raise
-    except MeshflowError:
+    except MeshflowError as error:
+        # A key that was refused is a mistake; without one, or where nobody is asked, there is none.
+        if isinstance(error, CredentialsError) and error.details.get("status_code") is not None:
+            raise
         # A gateway that does not count, or an API that is away: the estimate says so.
         counts = {}
     return _added_up(source, plan, counts)

@@ -2,6 +2,7 @@
 
 # No `from __future__ import annotations` here: see flows.py.
 
+import os
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -14,6 +15,7 @@ from meshflow_prefect.bulk.summary import FileSummary
 from meshflow_prefect.chunking import MAX_BYTES, MAX_REQUESTS
 from meshflow_prefect.credentials import AnthropicCredentials
 from meshflow_prefect.failures import OnFailure
+from meshflow_prefect.filesystems import FileName
 from meshflow_prefect.flow_type import batch_flow
 from meshflow_prefect.keys import usable_credentials
 from meshflow_prefect.ledger import OnCancel
@@ -26,8 +28,8 @@ from meshflow_prefect.terms import Terms
 
 @batch_flow(is_of_files, name="batch-file", persist_result=True)
 async def batch_file(
-    source: str,
-    destination: str,
+    source: FileName,
+    destination: FileName,
     prompt: str | None = None,
     *,
     system: str = "",
@@ -108,7 +110,8 @@ async def batch_file(
         on_cancel: `cancel_batches` or `keep`.
         job_key: Names the job across runs.
         if_unknown: `stop`, `submit`, or the id of a batch.
-        max_requests_in_queue: How many requests may wait at Anthropic at once.
+        max_requests_in_queue: How many requests may wait at Anthropic at once, and so be in a
+            batch.
         max_requests_per_batch: The most requests of a chunk.
         max_bytes_per_batch: The most bytes of a chunk.
 
@@ -125,6 +128,7 @@ async def batch_file(
     """
     given = locals()
     note_execution()
+    source, destination = os.fspath(source), os.fspath(destination)
     terms = Terms.among(given, key=await usable_credentials(api_key, credentials))
     how = Spooling(
         recipe=Recipe(

@@ -82,6 +82,7 @@ class FileJob:
 
     async def _submit(self, piece: FilePiece) -> str | None:
         if piece.known is not None and piece.known.batch_id:
+            self.progress.chunks_sent += piece.attempt == 1
             return piece.known.batch_id
         if piece.known is None and self._is_too_dear(piece):
             # A second attempt that is not made leaves the results of the first.

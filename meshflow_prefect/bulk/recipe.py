@@ -101,14 +101,18 @@ class Recipe:
         return "id" if self.id_column is None else self.id_column
 
     def _own_request(self, values: Mapping[str, Any]) -> BatchRequest:
-        if (given := _json(values, "params")) is not None:
-            if not isinstance(given, Mapping):
-                raise InvalidRequestError("column 'params' is not an object")
+        params, messages = _json(values, "params"), _json(values, "messages")
+        given = {} if params is None else params
+        if not isinstance(given, Mapping):
+            raise InvalidRequestError("column 'params' is not an object")
+        if messages is not None and "messages" in given:
+            raise InvalidRequestError("'messages' are in a column and in 'params' as well")
+        if messages is not None:
+            return self._checked({**given, "messages": messages}, values)
+        if values.get("prompt") is not None and not given.keys() & {"messages", "prompt"}:
+            return self._checked({**given, "prompt": values["prompt"]}, values)
+        if given:
             return self._checked({**given}, values)
-        if (messages := _json(values, "messages")) is not None:
-            return self._checked({"messages": messages}, values)
-        if values.get("prompt") is not None:
-            return self._checked({"prompt": values["prompt"]}, values)
         raise InvalidRequestError(
             "no prompt is given, and the row has no column 'messages', 'params' or 'prompt'"
         )
@@ -116,8 +120,12 @@ class Recipe:
     def _checked(self, given: dict[str, Any], values: Mapping[str, Any]) -> BatchRequest:
         """Return the request of a row's own parameters, over those of the recipe."""
         own = {name: given.pop(name) for name in OWN_FIELDS | {"prompt"} if name in given}
+        # What precedes the messages is what the cache holds.
+        shares = self.cache_system and not (self._system.columns or "system" in own)
+        shares = shares and "tools" not in given
         own.setdefault("system", self._system.render(values))
-        return self._asked(**own, params={**self.params, **given})
+        request = self._asked(**own, params={**self.params, **given})
+        return _cached(request) if shares else request
 
     def _asked(self, **fields: Any) -> BatchRequest:
         """Return a request with what the recipe says of all."""
@@ -178,8 +186,7 @@ class Recipe:
             params=self.params,
         )
         if self.cache_system and not system.columns:
-            # As many as it takes for it to be worth it: how many rows there are shows later.
-            request, *_ = with_cached_system([request] * WORTH_CACHING)
+            request = _cached(request)
         whole = dumped(request.to_api_request()["params"])
         self._marks = Marks.of(whole)
         head, rest = whole.split(orjson.dumps(_PROMPT))
@@ -193,6 +200,12 @@ class Recipe:
             return params + dumped(system.render(values)) + tail[0] if tail else params
 
         return render
+
+
+def _cached(request: BatchRequest) -> BatchRequest:
+    """Return a request with its system prompt marked to be cached, where that is long enough."""
+    # As many as it takes for it to be worth it: how many rows there are shows later.
+    return with_cached_system([request] * WORTH_CACHING)[0]
 
 
 def _is_id(value: object) -> bool:

@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import time
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -107,6 +107,7 @@ class Workplace:
             shutil.rmtree(self.directory, ignore_errors=True)
         oldest = time.time() - RESULTS_KEPT.total_seconds()
         for other in self.directory.parent.iterdir():
-            # The folder may be one that others use as well.
-            if _NAME.fullmatch(other.name) and other.stat().st_mtime < oldest:
-                shutil.rmtree(other, ignore_errors=True)
+            # The folder may be one that others use as well; and a job that ends removes its own.
+            with suppress(OSError):
+                if _NAME.fullmatch(other.name) and other.stat().st_mtime < oldest:
+                    shutil.rmtree(other, ignore_errors=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -24,6 +25,7 @@ from meshflow_prefect.cli.jobs import (
     whole_path,
 )
 from meshflow_prefect.cli.prefect_console import check_prefect, prepare_prefect
+from meshflow_prefect.filesystems import shown
 from meshflow_prefect.models import DEFAULT_MODEL
 from meshflow_prefect.queueing import MAX_IN_QUEUE
 from meshflow_prefect.sources import Source
@@ -110,7 +112,7 @@ def run(
     poll_interval
         Seconds between two checks.
     max_requests_in_queue
-        How many requests may wait at Anthropic at once.
+        How many requests may wait at Anthropic at once, and so be in a batch.
     max_requests_per_batch
         The most requests of one batch.
     max_bytes_per_batch
@@ -148,6 +150,7 @@ def estimate(
     params: str = "{}",
     output_type: str | None = None,
     cache_system: bool = True,
+    warm_cache: bool = False,
     id_column: str | None = None,
     on_bad_row: OnBadRow = "raise",
     deduplicate: bool = False,
@@ -175,6 +178,8 @@ def estimate(
         What each reply has to be; its schema is part of each request.
     cache_system
         Whether the system prompt is sent with the prompt cache, which costs more to write.
+    warm_cache
+        Whether the first row goes in a batch of its own.
     id_column
         The column that names the rows.
     on_bad_row
@@ -190,7 +195,7 @@ def estimate(
     """
     from meshflow_prefect.bulk.estimate import estimate as estimated
     from meshflow_prefect.bulk.progress import Progress
-    from meshflow_prefect.bulk.workplace import Workplace
+    from meshflow_prefect.bulk.workplace import ENVIRONMENT, Workplace
     from meshflow_prefect.keys import usable_credentials
 
     async def work() -> Any:
@@ -206,17 +211,20 @@ def estimate(
                 cache_system=cache_system,
             ),
             suffix=id_suffix(""),
+            first_alone=warm_cache,
             limits=Limits(max_requests=max_requests_per_batch, max_bytes=max_bytes_per_batch),
             on_bad_row=on_bad_row,
             deduplicate=deduplicate,
         )
-        with tempfile.TemporaryDirectory() as directory:
+        if spools := os.environ.get(ENVIRONMENT):
+            await asyncio.to_thread(os.makedirs, spools, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=spools) as directory:
             place = Workplace(Path(directory))
             opened = Source.open(source)
             plan = await how.written(opened, place.spool, Progress())
             key = await usable_credentials("", credentials)
             async with key.get_client() as anthropic:
-                return await estimated(source, plan, place, anthropic)
+                return await estimated(shown(source), plan, place, anthropic)
 
     found = done(work())
     print(found, file=sys.stderr)

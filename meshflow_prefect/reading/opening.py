@@ -6,7 +6,8 @@ import io
 import lzma
 import zlib
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from importlib import import_module
 from typing import Any
 
 from fsspec.compression import compr  # type: ignore[import-untyped]
@@ -76,9 +77,7 @@ def opened_text(filesystem: Any, file: SourceFile) -> Iterator[io.BufferedReader
     """
     with opened(filesystem, file) as stored:
         try:
-            # Known already while the compression was inferred.
-            plain = compr[file.compression](stored, mode="r")
-            stream = io.BufferedReader(plain, _BLOCK_BYTES)
+            stream = io.BufferedReader(_decompressed(stored, file.compression), _BLOCK_BYTES)
             head = stream.peek(3)
             if head.startswith(_UTF16_BOMS):
                 raise SourceError(f"{file.name!r} is UTF-16; save it as UTF-8.", url=file.name)
@@ -89,3 +88,13 @@ def opened_text(filesystem: Any, file: SourceFile) -> Iterator[io.BufferedReader
             raise SourceError(
                 f"{file.name!r}: its {file.compression} data is damaged: {error}.", url=file.name
             ) from error
+
+
+def _decompressed(stored: OwnPosition, compression: str | None) -> Any:
+    if compression == "zstd":
+        # Log shippers write one frame after the other, of which fsspec would read the first.
+        with suppress(ImportError):
+            zstandard: Any = import_module("zstandard")
+            return zstandard.ZstdDecompressor().stream_reader(stored, read_across_frames=True)
+    # Known already while the compression was inferred.
+    return compr[compression](stored, mode="r")

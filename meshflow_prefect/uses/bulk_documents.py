@@ -2,6 +2,7 @@
 
 # No `from __future__ import annotations` here: see flows.py.
 
+import os
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -16,6 +17,7 @@ from meshflow_prefect.credentials import AnthropicCredentials
 from meshflow_prefect.documents import Documents, page_limit
 from meshflow_prefect.documents.rows import DocumentRows
 from meshflow_prefect.failures import OnFailure
+from meshflow_prefect.filesystems import FileName
 from meshflow_prefect.flow_type import batch_flow
 from meshflow_prefect.keys import usable_credentials
 from meshflow_prefect.ledger import OnCancel
@@ -29,8 +31,8 @@ from meshflow_prefect.uses.documents_page import page_of
 
 @batch_flow(is_of_files, name="bulk-documents", persist_result=True)
 async def batch_documents(
-    source: str,
-    destination: str,
+    source: FileName,
+    destination: FileName,
     instruction: str,
     *,
     output_type: Annotated[Any, SkipValidation] = None,
@@ -101,7 +103,8 @@ async def batch_documents(
         on_cancel: `cancel_batches` or `keep`.
         job_key: Names the job across runs.
         if_unknown: `stop`, `submit`, or the id of a batch.
-        max_requests_in_queue: How many requests may wait at Anthropic at once.
+        max_requests_in_queue: How many requests may wait at Anthropic at once, and so be in a
+            batch.
         max_requests_per_batch: The most documents of a batch.
         max_bytes_per_batch: The most bytes of a batch.
 
@@ -117,6 +120,7 @@ async def batch_documents(
     """
     given = locals()
     note_execution()
+    source, destination = os.fspath(source), os.fspath(destination)
     terms = Terms.among(given, key=await usable_credentials(api_key, credentials))
     how = Spooling(
         recipe=DocumentRecipe(

@@ -14,6 +14,7 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "rows" / "more").mkdir(parents=True)
     write_rows(tmp_path / "rows" / "in.jsonl", counting(3))
     (tmp_path / "link.jsonl").symlink_to(tmp_path / "rows" / "in.jsonl")
+    (tmp_path / "linked").symlink_to(tmp_path / "rows")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -28,6 +29,8 @@ def folder(tmp_path, monkeypatch):
         ("rows", "rows/out.jsonl"),
         ("rows/", "rows/more/out.jsonl"),
         ("rows/*.jsonl", "rows/out.jsonl"),
+        ("linked/*.jsonl", "rows/out.jsonl"),
+        ("rows/*.jsonl", "linked/out.jsonl"),
     ],
 )
 async def test_what_the_source_reads_is_no_destination(emulator, folder, source, destination):

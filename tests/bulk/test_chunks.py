@@ -74,15 +74,15 @@ async def test_chunks_that_all_fit_are_submitted_before_one_has_ended(emulator, 
     assert creates[-1] < polls[0]
 
 
-async def test_a_chunk_larger_than_the_queue_goes_alone(emulator, tmp_path):
+async def test_no_chunk_is_larger_than_the_queue(emulator, tmp_path):
     source = write_rows(tmp_path / "in.jsonl", counting(6))
 
     await run_file(
-        source, tmp_path / "out.jsonl", max_requests_per_batch=4, max_requests_in_queue=1
+        source, tmp_path / "out.jsonl", max_requests_per_batch=4, max_requests_in_queue=2
     )
 
-    assert sizes(emulator) == [4, 2]
-    assert most_waiting(emulator) <= 4
+    assert sizes(emulator) == [2, 2, 2]
+    assert most_waiting(emulator) == 2
     assert numbers(read_rows(tmp_path / "out.jsonl")) == list(range(6))
 
 

@@ -14,9 +14,12 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from prefect.utilities.callables import parameter_schema
 
+from meshflow_prefect import batch_file
 from meshflow_prefect.models import RESULT_COLUMNS
 from tests.support.files import PROMPT, counting, numbers, read_rows, run_file, sizes, write_rows
+from tests.support.jobs import SOON
 
 HARD = ["U+2028: \u2028", "U+0085: \x85", 'quote " and \\', "tab\tand\nline", "🜁 é"]
 
@@ -223,3 +226,15 @@ async def test_a_password_in_a_url_is_in_no_log_and_no_summary(emulator, caplog)
     assert summary.source.startswith("memory://me:***@")
     assert summary.destination.startswith("memory://me:***@")
     assert "hunter2" not in f"{summary} {summary.to_dict()} {caplog.text}"
+
+
+async def test_paths_are_files_too_and_a_form_asks_for_a_text(tmp_path, out):
+    source = tmp_path / "in.jsonl"
+    write_rows(source, counting(2))
+
+    summary = await batch_file(source, out, prompt=PROMPT, poll_interval=SOON)
+
+    assert (summary.source, summary.destination) == (str(source), str(out))
+    assert numbers(read_rows(out)) == [0, 1]
+    form = parameter_schema(batch_file).properties
+    assert {form[name]["type"] for name in ("source", "destination")} == {"string"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from meshflow_prefect import (
@@ -206,3 +208,16 @@ async def test_of_the_page_of_a_proxy_its_words_are_quoted_in_one_line(
             await client.submit(numbered(3))
 
     assert str(told.value) == "No batch was made: 413: Request too large nginx."
+
+
+async def test_a_long_retry_after_is_not_slept_through(anthropic_emulator):
+    """The process would be there for an hour, and hear of nothing."""
+    headers = {"retry-after": "3600"}
+    anthropic_emulator.plan({"on": "retrieve", "status": 429, "headers": headers, "times": None})
+
+    async with AnthropicBatchClient() as client, asyncio.timeout(20):
+        with pytest.raises(ApiUnavailableError) as limited:
+            await client.status("msgbatch_any")
+
+    assert limited.value.retry_after == 3600
+    assert anthropic_emulator.state()["calls"]["GET /v1/messages/batches/{id}"] == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,19 @@ async def gathered() -> int:
     for results in await asyncio.gather(*jobs):
         load(results)
     return 2
+
+
+@flow
+async def impatient() -> int:
+    """Gives a wait up while its process is about to leave, and waits again."""
+    note("start")
+    requests = [BatchRequest(f"row-{i}", f"Name the number {i}.") for i in range(3)]
+    batch_id = await submit_batch(requests)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(4):
+            await poll_batch(batch_id, poll_interval=POLL_INTERVAL)
+    await poll_batch(batch_id, poll_interval=POLL_INTERVAL)
+    return len(await collect_results(batch_id, requests))
 
 
 @flow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import zipfile
 from pathlib import Path
 
@@ -253,3 +254,14 @@ def test_columns_are_known_when_every_file_has_them(in_folder):
 
     write(in_folder, "c.jsonl")
     assert Source.open("*").columns is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are any bytes on Linux only")
+def test_a_name_that_is_not_utf8_is_one_like_others(in_folder):
+    name = os.fsdecode(b"caf\xe9.jsonl")
+    write(in_folder, name)
+
+    source = Source.open(".")
+
+    assert [row.values for row in source.rows()] == [{"a": 1}]
+    assert len(source.fingerprint) == len(source.content()) == 64

@@ -10,9 +10,15 @@ from prefect import flow, get_client
 from prefect.runtime import flow_run
 from prefect.states import Cancelling
 
-from meshflow_prefect import RunCancelledError, batch_agent_tasks
+from meshflow_prefect import (
+    BatchNotFoundError,
+    RunCancelledError,
+    batch_agent_tasks,
+    submit_batch,
+)
+from meshflow_prefect.flows import cancel_batches
 from tests.support.files import counting, run_file, sizes, write_rows
-from tests.support.jobs import SOON, named, stepped
+from tests.support.jobs import SOON, named, requests, stepped
 from tests.support.processes import wait_until
 
 
@@ -61,3 +67,22 @@ async def test_the_batches_of_a_file_job_that_wait_are_cancelled(emulator, tmp_p
 
     assert [batch["status"] for batch in emulator.batches()] == ["canceling"] * 2
     assert not (tmp_path / "out.jsonl").exists()
+
+
+@stepped
+async def test_a_batch_that_cannot_be_cancelled_does_not_keep_the_others_going(emulator):
+    ids: list[str] = []
+
+    @flow
+    async def submits() -> list[str]:
+        ids.append(str(flow_run.id))
+        return [await submit_batch(requests(2)) for _ in range(3)]
+
+    first, *others = await submits()
+    emulator.plan({"on": "retrieve", "batch_id": first, "status": 404, "times": None})
+
+    with pytest.raises(BatchNotFoundError, match=first):
+        await cancel_batches(ids[0])
+
+    found = {batch["id"]: batch["status"] for batch in emulator.batches()}
+    assert found == {first: "in_progress"} | dict.fromkeys(others, "canceling")

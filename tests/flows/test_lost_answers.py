@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from meshflow_prefect import (
     submit_batch,
 )
 from tests.support.jobs import SOON, named, numbered, requests
+from tests.support.processes import wait_until
 from tests.support.scripted import Answer, problem
 
 ACCEPTED_THEN_LOST = [
@@ -250,3 +252,77 @@ async def test_a_lost_batch_is_known_by_its_ids_also_where_a_foreign_row_is_amon
 
     assert [result.succeeded for result in results] == [True] * 3
     assert len(emulator.batches()) == 1
+
+
+def as_json(value: object) -> Answer:
+    return Answer(200, json.dumps(value).encode(), {"content-type": "application/json"})
+
+
+@pytest.mark.anthropic_emulator(batch_seconds=28)
+async def test_a_batch_that_was_seen_is_not_forgotten_where_a_later_list_is_behind(
+    emulator, scripted
+):
+    """It runs for longer than the list is watched where it shows nothing."""
+    lists: list[str] = []
+
+    def change(call: str, answer: Answer) -> Answer:
+        if call.startswith("GET /v1/messages/batches?") and emulator.batches():
+            lists.append(call)
+            if len(lists) > 1:
+                return as_json({"data": [], "has_more": False, "first_id": None, "last_id": None})
+        return answer
+
+    emulator.plan(ACCEPTED_THEN_LOST[0])
+    scripted.change = change
+
+    results = await batch_agent_tasks(named(3), poll_interval=SOON)
+
+    assert [result.succeeded for result in results] == [True] * 3
+    assert len(lists) > 2
+    assert creates(emulator) == 1
+
+
+@pytest.mark.parametrize("behind", [2, 6])
+async def test_a_list_may_be_ahead_of_what_is_said_of_the_batch(emulator, scripted, behind):
+    left = [b""] * behind
+
+    def change(call: str, answer: Answer) -> Answer:
+        if call.startswith("GET /v1/messages/batches/msgbatch_") and "results" not in call and left:
+            left.pop()
+            return as_json(json.loads(answer.body) | {"processing_status": "in_progress"})
+        return answer
+
+    emulator.plan(ACCEPTED_THEN_LOST[0])
+    scripted.change = change
+
+    results = await batch_agent_tasks(named(3), poll_interval=SOON)
+
+    assert [result.succeeded for result in results] == [True] * 3
+    assert left == []
+    assert creates(emulator) == 1
+
+
+async def test_of_two_that_sent_the_same_ids_and_lost_their_answers_none_takes_the_batch(emulator):
+    """It may hold the replies of another model, or to another prompt."""
+    emulator.plan(
+        {"on": "create", "accept": True, "drop": True, "hold": "before"},
+        {"on": "create", "drop": True, "hold": "before"},
+    )
+
+    @flow
+    async def asks(model: str) -> str:
+        return await submit_batch(numbered(3, model=model))
+
+    async def release() -> None:
+        await asyncio.to_thread(
+            wait_until, lambda: sum(f["held"] for f in emulator.faults()) == 2, "both are sent"
+        )
+        emulator.release()
+
+    models = ["claude-opus-5", "claude-haiku-4-5"]
+    *ends, _ = await asyncio.gather(*map(asks, models), release(), return_exceptions=True)
+
+    (made,) = [batch["id"] for batch in emulator.batches()]
+    assert [type(end) for end in ends] == [SubmissionUnknownError] * 2
+    assert [end.candidates for end in ends] == [[made]] * 2
+    assert creates(emulator) == 2

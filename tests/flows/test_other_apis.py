@@ -15,12 +15,13 @@ from prefect import flow
 from meshflow_prefect import (
     AnthropicBatchClient,
     BatchResult,
+    InvalidRequestError,
     MeshflowError,
     SubmissionUnknownError,
     batch_agent_tasks,
     submit_batch,
 )
-from tests.support.jobs import SOON, named, requests
+from tests.support.jobs import SOON, named, numbered, requests
 from tests.support.scripted import CREATE, DROPPED, Answer, ScriptedApi, problem
 
 LIST = "GET /v1/messages/batches?"
@@ -210,3 +211,50 @@ async def test_a_retry_after_that_is_a_date_is_waited_for(emulator, scripted):
     assert len(times) == 2
     # The date has no fractions of a second.
     assert times[1] >= until - timedelta(seconds=1)
+
+
+async def test_a_batch_that_is_named_as_the_lost_one_is_taken_once(emulator, scripted):
+    no_lists = problem(404, "not_found_error", "There is nothing here")
+    scripted.script = lambda call: no_lists if call.startswith(LIST) else None
+
+    @flow
+    async def root() -> None:
+        lose_the_first_create(scripted)
+        with pytest.raises(SubmissionUnknownError):
+            await submit_batch(requests(3))
+        (made,) = [batch["id"] for batch in emulator.batches()]
+        assert await submit_batch(requests(3), if_unknown=made) == made
+        lose_the_first_create(scripted)
+        with pytest.raises(InvalidRequestError, match="that of submission 0 of this run"):
+            await submit_batch(numbered(3, max_tokens=7), if_unknown=made)
+
+    await root()
+
+    assert scripted.count(CREATE) == len(emulator.batches()) == 2
+
+
+@pytest.mark.parametrize("written", [lambda time: time[:19], lambda _time: "soon"])
+async def test_times_without_a_zone_are_utc_and_others_are_none(emulator, scripted, written):
+    times = ("created_at", "expires_at", "ended_at")
+
+    def edit(batch: dict[str, Any]) -> None:
+        batch |= {name: written(batch[name]) for name in times if batch[name]}
+
+    plain = edited("GET /v1/messages/batches/msgbatch_", edit)
+    scripted.change = lambda call, answer: (
+        answer if call.endswith("/results") else plain(call, answer)
+    )
+
+    results = await batch_agent_tasks(named(3), poll_interval=SOON, timeout=600)
+
+    assert [result.succeeded for result in results] == [True] * 3
+
+
+@pytest.mark.parametrize("page", [b"<html>\n<body>Back soon</body>\n</html>", b'{"error":"x"}'])
+async def test_a_page_in_place_of_the_results_is_not_taken_for_them(emulator, scripted, page):
+    """Taken for a file that lacks every row, it would end the job with nothing of what was paid."""
+    pages = [Answer(200, page, {"content-type": "text/html"})] * 7
+    scripted.script = lambda call: pages.pop() if call.endswith("/results") and pages else None
+
+    assert [result.succeeded for result in await job()] == [True] * 3
+    assert pages == []

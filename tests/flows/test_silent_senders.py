@@ -50,7 +50,7 @@ async def test_a_batch_that_is_recorded_while_it_is_looked_for_is_not_made_again
             ledger, entry = await intend(prefect, seconds=600)
             async with AnthropicBatchClient() as anthropic:
                 made = await anthropic.submit(requests(3))
-            await ledger.end_call(entry)
+            await ledger.end_call(entry, 1.0)
             loop = asyncio.get_running_loop()
 
             def write() -> None:

@@ -77,6 +77,36 @@ def test_a_rows_own_parameters_win_over_those_of_every_row(as_text):
     assert (made.model, made.max_tokens) == ("claude-opus-5", 5)
 
 
+def test_messages_and_a_prompt_of_the_row_go_with_its_own_parameters():
+    recipe = Recipe(params={"top_k": 1})
+
+    turns = recipe.make({"messages": TURNS, "params": {"top_k": 2, "max_tokens": 5}})
+    prompt = recipe.make({"prompt": "Hello.", "params": {"max_tokens": 5}})
+
+    assert params(turns) == of(BatchRequest("x", messages=TURNS, max_tokens=5, params={"top_k": 2}))
+    assert params(prompt) == of(BatchRequest("x", "Hello.", max_tokens=5, params={"top_k": 1}))
+
+
+LONG = "A rule that is said at length. " * 1000
+
+
+@pytest.mark.parametrize("row", [{"messages": TURNS}, {"prompt": "Hello."}, {"params": READY}])
+def test_a_system_prompt_that_rows_share_is_cached_with_their_own_requests_too(row):
+    made = Recipe(system=LONG, cache_system=True).make(row)
+
+    (block,) = params(made)["system"]
+    assert (block["text"], block["cache_control"]["type"]) == (LONG, "ephemeral")
+    assert made.marks.cached
+
+
+@pytest.mark.parametrize("own", [{"system": LONG}, {"tools": [{"name": "a", "input_schema": {}}]}])
+def test_what_a_row_has_of_its_own_before_its_messages_is_not_cached(own):
+    made = Recipe(system=LONG, cache_system=True).make({"params": {**READY, **own}})
+
+    assert params(made)["system"] == LONG
+    assert not made.marks.cached
+
+
 @pytest.mark.parametrize("empty", [None, "", "  "])
 def test_an_empty_column_of_json_is_none(empty):
     made = Recipe().make({"params": empty, "messages": empty, "prompt": "Hello."})

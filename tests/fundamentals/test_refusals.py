@@ -109,3 +109,8 @@ def test_where_nobody_is_reached_the_pauses_are_those_of_a_limit(spent):
 
 def test_a_clock_that_was_set_back_gives_the_first_pause():
     assert pause(limited(), spent=-3600) == 2
+
+
+def test_told_to_come_back_soon_for_hours_a_run_that_can_be_suspended_comes_back_later():
+    assert [pause(limited(30), spent) for spent in (10, 400, 36_000)] == [30, 100, 900]
+    assert pause(limited(30), 36_000, suspends=False) == 30

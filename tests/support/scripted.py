@@ -70,6 +70,12 @@ def scripted_api(upstream: str) -> Iterator[ScriptedApi]:
         def do_POST(self) -> None:
             self._take()
 
+        def do_PATCH(self) -> None:
+            self._take()
+
+        def do_DELETE(self) -> None:
+            self._take()
+
         def _take(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
             call = f"{self.command} {self.path}"
