@@ -73,11 +73,12 @@ async def hold(
 
 
 async def submitted_by_holder(
-    prefect: PrefectClient, job_key: str, job_digest: str
+    prefect: PrefectClient, job_key: str, job_digest: str | None = None
 ) -> dict[str, Entry]:
     """Return what the run that holds a key has submitted of a job of this content, by its parts.
 
-    What Anthropic may have removed the results of is left out. The key is not taken.
+    Without a content: of any. What Anthropic may have removed the results of is left out. The key
+    is not taken.
     """
     use, held = 0, None
     while (found := await prefect.read_variable_by_name(variable_name(job_key, use))) is not None:
@@ -89,7 +90,8 @@ async def submitted_by_holder(
     return {
         entry.work.part: entry
         for entry in await Ledger(prefect, UUID(value["root_id"])).entries()
-        if (entry.work.job_key, entry.work.job_digest) == (job_key, job_digest)
+        if entry.work.job_key == job_key
+        and job_digest in (None, entry.work.job_digest)
         and entry.submitted_at > youngest
     }
 

@@ -89,6 +89,33 @@ def test_killed_after_the_submission_and_given_again_it_collects_the_same_batche
     assert numbers(read_rows(tmp_path / "out.jsonl")) == list(range(6))
 
 
+@stepped
+def test_a_source_that_has_changed_since_a_kill_is_not_paid_for_anew(emulator, shell, tmp_path):
+    command = ("run", source_of(tmp_path, 6), *ASKED, "--max-requests-per-batch", "2")
+    process = shell.start(*command)
+    wait_until(lambda: retrieved(emulator), "the first command waits", limit=90)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait(30)
+
+    source_of(tmp_path, 7)
+    _, err = shell.run(*command, code=1)
+    assert "'in.jsonl' is not what it was when this command was stopped" in err
+    assert "it had submitted 3 batches" in err
+    assert sizes(emulator) == [2, 2, 2]
+
+    source_of(tmp_path, 6)
+    emulator.advance(61)
+    shell.run(*command)
+    assert numbers(read_rows(tmp_path / "out.jsonl")) == list(range(6))
+    assert sizes(emulator) == [2, 2, 2]
+
+    source_of(tmp_path, 7)
+    process = shell.start(*command, "--overwrite")
+    wait_until(lambda: len(sizes(emulator)) == 7, "it has ended: this is another job", limit=90)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait(30)
+
+
 @pytest.mark.anthropic_emulator(batch_seconds=0.2)
 def test_killed_between_two_batches_it_goes_on_with_the_next(emulator, shell, tmp_path):
     """The create call of the third batch is held, before there is a batch."""

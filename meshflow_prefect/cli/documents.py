@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+from contextlib import nullcontext
 from typing import Annotated, Any
 
 from cyclopts import Parameter
@@ -11,15 +11,14 @@ from meshflow_prefect.bulk.spool import OnBadRow
 from meshflow_prefect.chunking import MAX_BYTES, MAX_REQUESTS
 from meshflow_prefect.cli.app import app
 from meshflow_prefect.cli.jobs import (
-    digest_of,
     failing_above,
     object_of,
     output_type_of,
     run_file_job,
     schema_of,
-    whole_path,
 )
 from meshflow_prefect.cli.prefect_console import check_prefect, prepare_prefect
+from meshflow_prefect.cli.stopped import key_until_it_ends
 from meshflow_prefect.documents import Documents
 from meshflow_prefect.models import DEFAULT_MODEL
 from meshflow_prefect.queueing import MAX_IN_QUEUE
@@ -119,20 +118,20 @@ def documents(
         options["params"] = object_of("--params", params)
         options["output_type"] = output_type_of(output_type)
         await check_prefect()
-        options["job_key"] = job_key or await asyncio.to_thread(
-            _job_key, source, output, instruction, options
+        asked = {name: options[name] for name in _CONTENT}
+        asked |= {"instruction": instruction, "output_type": schema_of(options["output_type"])}
+        found = key_until_it_ends(
+            "documents",
+            source,
+            lambda: Documents.open(source).content(),
+            output=output,
+            asked=asked,
         )
-        return await batch_documents(source, output, instruction, **options)
+        async with nullcontext(job_key) if job_key else found as key:
+            options["job_key"] = key
+            return await batch_documents(source, output, instruction, **options)
 
     run_file_job(work())
-
-
-def _job_key(source: str, output: str, instruction: str, options: dict[str, Any]) -> str:
-    """Return a key that is the same when the command is given again, with the same documents."""
-    asked = {name: options[name] for name in _CONTENT}
-    asked["output_type"] = schema_of(options["output_type"])
-    said = [Documents.open(source).content(), whole_path(output), instruction, asked]
-    return f"meshflow-prefect documents {digest_of(said)}"
 
 
 _CONTENT = (

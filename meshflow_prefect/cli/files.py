@@ -6,6 +6,7 @@ import asyncio
 import os
 import sys
 import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,15 +17,14 @@ from meshflow_prefect.bulk.spool import OnBadRow, Spooling
 from meshflow_prefect.chunking import MAX_BYTES, MAX_REQUESTS, Limits, id_suffix
 from meshflow_prefect.cli.app import app, done, print_json
 from meshflow_prefect.cli.jobs import (
-    digest_of,
     failing_above,
     object_of,
     output_type_of,
     run_file_job,
     schema_of,
-    whole_path,
 )
 from meshflow_prefect.cli.prefect_console import check_prefect, prepare_prefect
+from meshflow_prefect.cli.stopped import key_until_it_ends
 from meshflow_prefect.filesystems import shown
 from meshflow_prefect.models import DEFAULT_MODEL
 from meshflow_prefect.queueing import MAX_IN_QUEUE
@@ -64,8 +64,8 @@ def run(
     """Run every row of a file as one request, and write one row for each, in input order.
 
     Started again after it was killed, the same command goes on: what was submitted is not
-    submitted again, as long as what is in the source, the prompt and the destination are the same.
-    Prints the figures as JSON.
+    submitted again. With another prompt or destination it is another job; with another content of
+    the source, it is an error as long as there is something to collect. Prints the figures as JSON.
 
     Parameters
     ----------
@@ -133,8 +133,14 @@ def run(
         options["params"] = object_of("--params", params)
         options["output_type"] = output_type_of(output_type)
         await check_prefect()
-        options["job_key"] = job_key or await asyncio.to_thread(_job_key, source, output, options)
-        return await batch_file(source, output, **options)
+        asked = {name: options[name] for name in _CONTENT}
+        asked["output_type"] = schema_of(options["output_type"])
+        found = key_until_it_ends(
+            "run", source, lambda: Source.open(source).content(), output=output, asked=asked
+        )
+        async with nullcontext(job_key) if job_key else found as key:
+            options["job_key"] = key
+            return await batch_file(source, output, **options)
 
     run_file_job(work())
 
@@ -229,14 +235,6 @@ def estimate(
     found = done(work())
     print(found, file=sys.stderr)
     print_json(found.to_dict())
-
-
-def _job_key(source: str, output: str, options: dict[str, Any]) -> str:
-    """Return a key that is the same when the command is given again, and its source is the same."""
-    asked = {name: options[name] for name in _CONTENT}
-    asked["output_type"] = schema_of(options["output_type"])
-    said = [Source.open(source).content(), whole_path(output), asked]
-    return f"meshflow-prefect run {digest_of(said)}"
 
 
 _CONTENT = (
