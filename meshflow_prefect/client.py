@@ -15,18 +15,18 @@ from collections.abc import (
 )
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
-from functools import cache, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
-from meshflow_prefect.answers import about, asked, create_failure, retry_after
+from meshflow_prefect.answers import about, asked, create_failure
 from meshflow_prefect.batch_answers import created_id, job_of
 from meshflow_prefect.chunking import Chunk, make_chunk
 from meshflow_prefect.collecting import Download, collect, collect_each, stream
+from meshflow_prefect.connecting import make_sdk
 from meshflow_prefect.downloading import BATCHES, results_file
 from meshflow_prefect.errors import (
     BatchNotEndedError,
     BatchNotFoundError,
-    CredentialsError,
     InvalidRequestError,
     MeshflowError,
     SubmissionUnknownError,
@@ -34,14 +34,10 @@ from meshflow_prefect.errors import (
 from meshflow_prefect.listing import read_list
 from meshflow_prefect.looking import despite_stale_answers, look_at
 from meshflow_prefect.models import BatchJob, BatchRequest, BatchResult, Collected
-from meshflow_prefect.own_prices import configured_prices
 from meshflow_prefect.polling import check_schedule, poll_until_ended
 from meshflow_prefect.pricing import load_prices
 
 if TYPE_CHECKING:
-    import ssl
-
-    import httpx2
     from anthropic import AsyncAnthropic
 
 Enough: TypeAlias = Callable[[list[BatchJob]], bool]
@@ -50,9 +46,6 @@ Enough: TypeAlias = Callable[[list[BatchJob]], bool]
 
 _COUNTED = ("messages", "model", "output_config", "system", "thinking", "tool_choice", "tools")
 """The parameters that the API counts tokens by."""
-
-_LONGEST_SLEEP = 60.0
-"""For how many seconds a `retry-after` is waited out in a call."""
 
 _SLOWEST_UPLOAD = 100_000
 """Bytes in a second, at least, with which the body of a create call goes out."""
@@ -78,7 +71,7 @@ class AnthropicBatchClient:
         timeout: float = 600.0,
         max_retries: int = 2,
     ) -> None:
-        self._options = {
+        self._options: dict[str, Any] = {
             "api_key": api_key or None,
             "base_url": base_url,
             "timeout": timeout,
@@ -339,49 +332,9 @@ class AnthropicBatchClient:
     async def _connected(self) -> AsyncAnthropic:
         if self._sdk is None:
             # Importing the SDK takes seconds, in which the event loop has other things to do.
-            made = await asyncio.to_thread(self._make_sdk)
+            made = await asyncio.to_thread(make_sdk, **self._options)
             if self._sdk is None:
                 self._sdk = made
             else:
                 await made.close()
         return self._sdk
-
-    def _make_sdk(self) -> AsyncAnthropic:
-        import anthropic
-        import anthropic.types.messages  # what the calls need of it is loaded late, too
-
-        # Wrong ones are refused now, and not when results are there.
-        configured_prices()
-        failure: MeshflowError | None = None
-        try:
-            sdk = anthropic.AsyncAnthropic(
-                **self._options,  # type: ignore[arg-type]
-                http_client=anthropic.DefaultAsyncHttpxClient(
-                    verify=_authorities(), event_hooks={"response": [_do_not_sleep_for_long]}
-                ),
-            )
-        except anthropic.AnthropicError as error:
-            failure = CredentialsError(str(error))
-        if failure:
-            raise failure
-        key = sdk.api_key
-        if key and (key != key.strip() or not key.isprintable()):
-            raise CredentialsError(
-                "The API key has white space around it or a character that cannot be sent, such "
-                "as the line end of a file that it was read from. Strip it."
-            )
-        return sdk
-
-
-async def _do_not_sleep_for_long(response: httpx2.Response) -> None:
-    """Keep the SDK from sleeping through a long `retry-after`: whoever asks decides how to wait."""
-    if (retry_after(response.headers) or 0.0) > _LONGEST_SLEEP:
-        response.headers["x-should-retry"] = "false"
-
-
-@cache
-def _authorities() -> ssl.SSLContext:
-    """Return whom every client trusts: read once, as it takes longer than all else of a client."""
-    import httpx2
-
-    return httpx2.create_ssl_context()

@@ -7,13 +7,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from meshflow_prefect.activity import busy
+from meshflow_prefect.candidates import newest_batch
 from meshflow_prefect.errors import InvalidRequestError, SubmissionUnknownError
 from meshflow_prefect.job_keys import check_content, hold, submitted_by_holder
 from meshflow_prefect.ledger import Entry, Ledger, Work
 from meshflow_prefect.lineage import Lineage, mark
 from meshflow_prefect.locks import AnyLoopLock
 from meshflow_prefect.matching import Claims, is_own, keyed, match
-from meshflow_prefect.recovery import newest_batch
 from meshflow_prefect.reporting import counted
 from meshflow_prefect.resting import Resting, resting
 from meshflow_prefect.sending import Sender
