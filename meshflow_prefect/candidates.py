@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -38,8 +38,8 @@ _WRONG_CLOCK = timedelta(minutes=15)
 since the intent."""
 
 _TOO_LATE = timedelta(hours=1)
-"""How long after the end of a create call a batch is made, at least, that is certainly not its: or
-another program that makes one after the other would be waited for without end."""
+"""How long after the end of a create call a batch is made, at least, that is not waited for: or
+another program, which makes one after the other, would be without end."""
 
 Verdict: TypeAlias = Literal["ours", "not ours", "unclear"]
 
@@ -66,20 +66,24 @@ async def candidates_of(
     `seen` are those of earlier looks, and gets those of this one.
     """
     since = entry.submitted_at - (_WRONG_CLOCK if entry.newest_before is None else SKEW)
-    until, asked_at = entry.right.ends_at + _TOO_LATE, datetime.now(UTC)
-    jobs, sees_all = await _made_since(entry, since, anthropic)
-    listed = {job.batch_id for job in jobs}
+    listed = await anthropic.list(enough=partial(_is_enough, entry.newest_before, since))
+    jobs, sees_all = _made_since(entry.newest_before, since, listed)
+    names = {job.batch_id for job in listed}
     # A replica that is behind does not list what another one has shown.
-    jobs += [await _again(job, anthropic) for name, job in seen.items() if name not in listed]
+    jobs += [await _again(job, anthropic) for name, job in seen.items() if name not in names]
     # A gateway may count nothing before the end; the ids decide in any case.
     jobs = [job for job in jobs if job.total in (0, entry.work.requests)]
-    # Where a gateway says no time it is that of its answer.
-    jobs = [job for job in jobs if job.created_at < until or job.created_at >= asked_at]
     if jobs:
         taken = {other.batch_id for other in await entries_since(prefect, since)}
         jobs = [job for job in jobs if job.batch_id not in taken]
-    seen |= {job.batch_id: job for job in jobs}
+    seen.clear()
+    seen.update({job.batch_id: job for job in jobs})
     return jobs, sees_all
+
+
+def is_too_late(job: BatchJob, entry: Entry) -> bool:
+    """Whether a batch was made long after the create call of `entry` was over, by the clocks."""
+    return job.created_at >= entry.right.ends_at + _TOO_LATE
 
 
 async def _again(job: BatchJob, anthropic: AnthropicBatchClient) -> BatchJob:
@@ -95,41 +99,40 @@ async def _again(job: BatchJob, anthropic: AnthropicBatchClient) -> BatchJob:
         return replace(job, status="ended")
 
 
-async def has_rivals(entry: Entry, ours: Sequence[BatchJob], prefect: PrefectClient) -> bool:
-    """Whether another submission has lost its answer as well, and sent the same ids.
+async def rivals_of(entry: Entry, ours: Sequence[BatchJob], prefect: PrefectClient) -> list[Entry]:
+    """Return the other submissions of the same ids whose batch each of `ours` may be.
 
-    Its batch holds the same rows' ids, and perhaps other replies.
+    It holds the same rows' ids, and perhaps other replies. What was certainly refused is none.
     """
     oldest, newest = (f(job.created_at for job in ours) for f in (min, max))
-    return any(
-        not other.batch_id
+    return [
+        other
+        for other in await entries_since(prefect, entry.submitted_at - SKEW)
+        if not (other.batch_id or other.submit_anew)
         and other.work.ids_digest == entry.work.ids_digest
         and (other.run_ids[-1], other.number) != (entry.run_ids[-1], entry.number)
         and other.submitted_at - SKEW <= newest
         and oldest <= other.right.ends_at + SKEW
-        for other in await entries_since(prefect, entry.submitted_at - SKEW)
-    )
+    ]
 
 
-async def _made_since(
-    entry: Entry, since: datetime, anthropic: AnthropicBatchClient
+def _is_enough(marker: str | None, since: datetime, jobs: list[BatchJob]) -> bool:
+    # One whose oldest come first, or of which there is one to see, has to be read to its end.
+    if not jobs:
+        return False
+    met = any(job.batch_id == marker for job in jobs)
+    is_older = met or (marker is None and jobs[-1].created_at < since)
+    return len(jobs) > 1 and _newest_first(jobs) and is_older
+
+
+def _made_since(
+    marker: str | None, since: datetime, jobs: list[BatchJob]
 ) -> tuple[list[BatchJob], bool]:
     """Return the batches that were made since the intent, and whether it is the list of then.
 
     The batch that was the newest just before the intent tells, since what was made later is listed
     before it. Where it is not known, or not there any more, only the times are left to go by.
     """
-    marker = entry.newest_before
-
-    def enough(jobs: list[BatchJob]) -> bool:
-        # One whose oldest come first, or of which there is one to see, has to be read to its end.
-        if not jobs:
-            return False
-        met = any(job.batch_id == marker for job in jobs)
-        is_older = met or (marker is None and jobs[-1].created_at < since)
-        return len(jobs) > 1 and _newest_first(jobs) and is_older
-
-    jobs = await anthropic.list(enough=enough)
     if marker == "":
         return jobs, True
     ids = [job.batch_id for job in jobs]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from typing import TypeAlias
@@ -49,15 +49,19 @@ class Reading:
         self._garbled: dict[str, bytes] = {}
         self._nameless = 0
         self._other = b""
+        self._has_begun = False
 
     def begin(self) -> None:
         """Say that the lines to come are those of the file's beginning."""
         # They come once more; those that name a request are told apart by it.
-        self._nameless, self._other = 0, b""
+        self._nameless, self._other, self._has_begun = 0, b"", False
 
-    def take(self, lines: Iterable[bytes]) -> list[BatchResult]:
+    def take(self, lines: Sequence[bytes]) -> list[BatchResult]:
         """Return the results that these lines add: of two rows for a request the first counts."""
         held, fresh = self.held, []
+        if not self._has_begun and lines:
+            self._has_begun = True
+            self._other = lines[0][:_SHOWN] if _OTHER.match(lines[0]) else b""
         for line in lines:
             try:
                 result = parse_row(line)
@@ -90,11 +94,11 @@ class Reading:
         return not self.absent and not self.garbled
 
     def check_is_of(self, job: BatchJob) -> None:
-        """Raise `ApiUnavailableError` where what was read is something else than results.
+        """Raise `ApiUnavailableError` where what was read last is something else than results.
 
-        To take every request for lost would throw away what is paid for.
+        To take the requests for lost would throw away what is paid for.
         """
-        if self._other and not self.held and not self._garbled:
+        if self._other and self.absent:
             shown = self._other.decode("utf-8", "replace")
             raise ApiUnavailableError(
                 f"Batch {job.batch_id!r}: in place of its results there came {shown!r}…",
@@ -105,8 +109,6 @@ class Reading:
         # Inside of a text the quotes are escaped, so the model's words cannot be taken for an id.
         if (found := _CUSTOM_ID.search(line)) is None:
             self._nameless += 1
-            if _OTHER.match(line):
-                self._other = self._other or line[:_SHOWN]
         else:
             self._garbled.setdefault(found[1].decode(), line[:_SHOWN])
 
@@ -177,6 +179,7 @@ async def stream(job: BatchJob, download: Download) -> AsyncGenerator[BatchResul
         async for fresh in blocks:
             for result in fresh:
                 yield result
+    reading.check_is_of(job)
     for name, line in reading.garbled.items():
         yield unreadable(name, line)
     for words in reading_faults(Collected([], reading.unreadable, (), reading.absent)):

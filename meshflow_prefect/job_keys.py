@@ -73,27 +73,47 @@ async def hold(
 
 
 async def submitted_by_holder(
-    prefect: PrefectClient, job_key: str, job_digest: str | None = None
+    prefect: PrefectClient, job_key: str, job_digest: str
 ) -> dict[str, Entry]:
     """Return what the run that holds a key has submitted of a job of this content, by its parts.
 
-    Without a content: of any. What Anthropic may have removed the results of is left out. The key
-    is not taken.
+    What Anthropic may have removed the results of is left out. The key is not taken.
     """
+    holder_id = await _holder_of(prefect, job_key)
+    if holder_id is None:
+        return {}
+    entries = await _recent(prefect, holder_id, job_key)
+    return {entry.work.part: entry for entry in entries if entry.work.job_digest == job_digest}
+
+
+async def unfinished(prefect: PrefectClient, job_key: str) -> list[Entry]:
+    """Return what was submitted under a key whose run has neither completed nor was cancelled."""
+    from prefect.exceptions import ObjectNotFound
+
+    holder_id = await _holder_of(prefect, job_key)
+    if holder_id is None:
+        return []
+    try:
+        state = (await prefect.read_flow_run(holder_id)).state
+    except ObjectNotFound:
+        return []
+    if state is not None and (state.is_completed() or state.is_cancelled()):
+        return []
+    return await _recent(prefect, holder_id, job_key)
+
+
+async def _holder_of(prefect: PrefectClient, job_key: str) -> UUID | None:
     use, held = 0, None
     while (found := await prefect.read_variable_by_name(variable_name(job_key, use))) is not None:
         held, use = found, use + 1
-    if held is None:
-        return {}
-    value: Any = held.value
+    value: Any = None if held is None else held.value
+    return None if value is None else UUID(value["root_id"])
+
+
+async def _recent(prefect: PrefectClient, holder_id: UUID, job_key: str) -> list[Entry]:
     youngest = datetime.now(UTC) - RESULTS_KEPT
-    return {
-        entry.work.part: entry
-        for entry in await Ledger(prefect, UUID(value["root_id"])).entries()
-        if entry.work.job_key == job_key
-        and job_digest in (None, entry.work.job_digest)
-        and entry.submitted_at > youngest
-    }
+    entries = await Ledger(prefect, holder_id).entries()
+    return [e for e in entries if e.work.job_key == job_key and e.submitted_at > youngest]
 
 
 async def _has_results(entry: Entry, anthropic: AnthropicBatchClient, now: datetime) -> bool:
@@ -125,9 +145,10 @@ def check_content(entry: Entry, work: Work) -> None:
         told = f" ({then.requests:,} requests then, {now.requests:,} now)"
         raise JobKeyError(
             f"job_key {work.job_key!r} was used at {entry.intended_at} by flow run "
-            f"{entry.run_ids[-1]} for other content{told * (then.requests != now.requests)}. "
-            "Nothing was sent. Use another key for another job, or the same requests to collect "
-            "that one.",
+            f"{entry.run_ids[-1]} for other content{told * (then.requests != now.requests)}, or "
+            "in batches of other limits. Nothing was sent. Give the same requests and limits "
+            "(max_requests_per_batch, max_bytes_per_batch, max_requests_in_queue) to collect that "
+            "job, or another key for another one.",
             job_key=work.job_key,
             run_id=entry.run_ids[-1],
         )

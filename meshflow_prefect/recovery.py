@@ -10,11 +10,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from meshflow_prefect.activity import busy
-from meshflow_prefect.candidates import Verdict, candidates_of, has_rivals, verdict_on
+from meshflow_prefect.candidates import (
+    Verdict,
+    candidates_of,
+    is_too_late,
+    rivals_of,
+    verdict_on,
+)
 from meshflow_prefect.chunking import are_task_ids
 from meshflow_prefect.errors import (
     ApiUnavailableError,
@@ -22,6 +28,7 @@ from meshflow_prefect.errors import (
     MeshflowError,
     SubmissionUnknownError,
 )
+from meshflow_prefect.heartbeat import is_over, may_go_on_until
 from meshflow_prefect.models import BatchJob
 from meshflow_prefect.polling import describe, next_check
 from meshflow_prefect.reporting import counted
@@ -41,6 +48,8 @@ _LONGEST_SETTLING = 300.0
 _LOOK_SECONDS = 4.0
 
 _WAITS = "the answer to a create call was lost; waiting for the results that prove which it made:"
+
+_RIVAL = ApiUnavailableError("another submission of the same ids waits for its answer")
 
 _OTHER_LIST = (
     "the list of batches does not show {!r}, which was the newest before it: that one was deleted, "
@@ -87,19 +96,24 @@ async def find_lost_batch(
                     if job.is_complete and job.batch_id not in verdicts:
                         verdicts[job.batch_id] = await verdict_on(job, entry, custom_ids, anthropic)
                 ours = [job for job in candidates if verdicts.get(job.batch_id) == "ours"]
-                if ours and not distinct and await has_rivals(entry, ours, prefect):
-                    raise unknown(entry, candidates, run_id)
+                rivals = await rivals_of(entry, ours, prefect) if ours and not distinct else []
         except ApiUnavailableError as error:
             settled_at = time.monotonic() + settle_seconds
             await rest(_next_look(error, entry.submitted_at), describe(error))
             continue
-        except (CredentialsError, SubmissionUnknownError):
+        except CredentialsError:
             raise
         except MeshflowError as error:  # a gateway without lists, or with one that never ends
             raise _undecided(
                 entry, f"the batches cannot be looked through: {error}", run_id
             ) from None
+        if any(not is_over(each) and datetime.now(UTC) < may_go_on_until(each) for each in rivals):
+            await rest(_next_look(_RIVAL, entry.submitted_at), describe(_RIVAL))
+            continue
+        if rivals:
+            raise unknown(entry, ours, run_id)
         running = [job for job in candidates if not job.is_complete]
+        running = [job for job in running if not is_too_late(job, entry)]
         if len(ours) == 1 and (distinct or not running):
             return ours[0].batch_id
         if running:
@@ -107,7 +121,7 @@ async def find_lost_batch(
             names = ", ".join(job.batch_id for job in running)
             await rest(_next_look(oldest, oldest.created_at), f"{_WAITS} {names}")
             continue
-        unclear = [job for job in candidates if verdicts[job.batch_id] != "not ours"]
+        unclear = [job for job in candidates if verdicts.get(job.batch_id) != "not ours"]
         if unclear:
             raise unknown(entry, unclear, run_id)
         if time.monotonic() >= settled_at:

@@ -153,7 +153,8 @@ class Sender:
             try:
                 return await self.ledger.record_batch(entry, batch_id)
             except httpx.HTTPStatusError as error:
-                if error.response.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
+                code = error.response.status_code
+                if code < HTTPStatus.INTERNAL_SERVER_ERROR and code != HTTPStatus.TOO_MANY_REQUESTS:
                     raise
                 why = str(error)
             except httpx.HTTPError as error:
@@ -224,6 +225,8 @@ class Sender:
     async def _adopted(self, entry: Entry) -> str:
         batch_id = self.if_unknown
         for other in await self.ledger.entries():
+            if other.batch_id == batch_id and other.number == entry.number:
+                return batch_id  # another execution was first
             if other.batch_id == batch_id:
                 raise InvalidRequestError(
                     f"if_unknown: batch {batch_id!r} is that of submission {other.number} of this "

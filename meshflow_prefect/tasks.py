@@ -12,6 +12,7 @@ async def pipeline() -> list[BatchResult]:
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -27,6 +28,7 @@ from prefect.transactions import get_transaction
 from prefect.utilities.annotations import quote
 
 from meshflow_prefect.chunking import Chunk, make_chunk
+from meshflow_prefect.client import AnthropicBatchClient
 from meshflow_prefect.credentials import AnthropicCredentials
 from meshflow_prefect.errors import (
     ApiUnavailableError,
@@ -42,6 +44,9 @@ from meshflow_prefect.resting import resting
 from meshflow_prefect.storage import write_whole_or_not_at_all
 from meshflow_prefect.submission import submit_once, work_of
 from meshflow_prefect.waiting import collect_patiently, wait_until_ended
+
+_CANCEL_SECONDS = 900.0
+"""For how long a cancellation is put off when the API asks for it: what goes on is billed."""
 
 
 async def _may_retry_reading(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
@@ -222,7 +227,7 @@ async def _ended(
                 if entry is None or entry.work.on_cancel != "cancel_batches":
                     continue
                 try:
-                    await anthropic.cancel(batch_id)
+                    await _cancelled(batch_id, anthropic)
                 except MeshflowError as error:
                     # The others are to be cancelled all the same.
                     get_run_logger().warning("%s", error)
@@ -306,7 +311,21 @@ async def cancel_batch(batch_id: str, *, credentials: AnthropicCredentials | Non
         BatchNotFoundError: no such batch in the key's workspace.
     """
     async with (credentials or AnthropicCredentials()).get_client() as anthropic:
-        return await anthropic.cancel(batch_id)
+        return await _cancelled(batch_id, anthropic)
+
+
+async def _cancelled(batch_id: str, anthropic: AnthropicBatchClient) -> bool:
+    """Do as `AnthropicBatchClient.cancel`, and wait as long as the API asks: some minutes."""
+    left = _CANCEL_SECONDS
+    while True:
+        try:
+            return await anthropic.cancel(batch_id)
+        except ApiUnavailableError as error:
+            pause = error.details.get("retry_after")
+            if not pause or pause > left:
+                raise
+        left -= pause
+        await asyncio.sleep(pause)
 
 
 def _custom_ids(requests: Iterable[BatchRequest] | Iterable[str] | None) -> list[str] | None:

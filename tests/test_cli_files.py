@@ -109,11 +109,29 @@ def test_a_source_that_has_changed_since_a_kill_is_not_paid_for_anew(emulator, s
     assert numbers(read_rows(tmp_path / "out.jsonl")) == list(range(6))
     assert sizes(emulator) == [2, 2, 2]
 
-    source_of(tmp_path, 7)
-    process = shell.start(*command, "--overwrite")
-    wait_until(lambda: len(sizes(emulator)) == 7, "it has ended: this is another job", limit=90)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait(30)
+
+@stepped
+def test_a_job_key_or_the_end_of_the_job_lets_a_changed_source_be_submitted(
+    emulator, shell, tmp_path
+):
+    command = ("run", source_of(tmp_path, 2), *ASKED, "--overwrite")
+
+    def submits(batches: int, *more: str) -> None:
+        process = shell.start(*command, *more)
+        wait_until(lambda: len(sizes(emulator)) == batches, "a batch more is made", limit=90)
+        wait_until(lambda: retrieved(emulator), "the command waits", limit=90)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait(30)
+
+    submits(1)
+    source_of(tmp_path, 3)
+    submits(2, "--job-key", "tonight")
+    emulator.advance(61)
+    shell.run(*command, "--job-key", "tonight")
+    assert numbers(read_rows(tmp_path / "out.jsonl")) == list(range(3))
+    source_of(tmp_path, 4)
+    submits(3)
+    assert sizes(emulator) == [2, 3, 4]
 
 
 @pytest.mark.anthropic_emulator(batch_seconds=0.2)

@@ -21,6 +21,9 @@ from meshflow_prefect.templates import Template
 _PROMPT, _SYSTEM = "\0prompt\0", "\0system\0"
 """Stand for what a row fills in, in the serialised parameters."""
 
+_IN_PREFIX = {"tools", "output_config"}
+"""Parameters that precede the system prompt where it is cached: of a row's own, none is shared."""
+
 _READY_MADE = {"custom_id", "params"}
 
 Render: TypeAlias = Callable[[Mapping[str, Any]], bytes]
@@ -120,12 +123,12 @@ class Recipe:
     def _checked(self, given: dict[str, Any], values: Mapping[str, Any]) -> BatchRequest:
         """Return the request of a row's own parameters, over those of the recipe."""
         own = {name: given.pop(name) for name in OWN_FIELDS | {"prompt"} if name in given}
-        # What precedes the messages is what the cache holds.
-        shares = self.cache_system and not (self._system.columns or "system" in own)
-        shares = shares and "tools" not in given
+        is_shared = not (self._system.columns or "system" in own or given.keys() & _IN_PREFIX)
         own.setdefault("system", self._system.render(values))
         request = self._asked(**own, params={**self.params, **given})
-        return _cached(request) if shares else request
+        if not (self.cache_system and is_shared) or b'"cache_control"' in dumped(request.messages):
+            return request
+        return _cached(request)
 
     def _asked(self, **fields: Any) -> BatchRequest:
         """Return a request with what the recipe says of all."""

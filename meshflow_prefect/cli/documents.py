@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from typing import Annotated, Any
 
 from cyclopts import Parameter
@@ -120,14 +119,14 @@ def documents(
         await check_prefect()
         asked = {name: options[name] for name in _CONTENT}
         asked |= {"instruction": instruction, "output_type": schema_of(options["output_type"])}
-        found = key_until_it_ends(
+        async with key_until_it_ends(
             "documents",
             source,
             lambda: Documents.open(source).content(),
             output=output,
             asked=asked,
-        )
-        async with nullcontext(job_key) if job_key else found as key:
+            given=job_key,
+        ) as key:
             options["job_key"] = key
             return await batch_documents(source, output, instruction, **options)
 

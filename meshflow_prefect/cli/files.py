@@ -6,7 +6,6 @@ import asyncio
 import os
 import sys
 import tempfile
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -135,10 +134,14 @@ def run(
         await check_prefect()
         asked = {name: options[name] for name in _CONTENT}
         asked["output_type"] = schema_of(options["output_type"])
-        found = key_until_it_ends(
-            "run", source, lambda: Source.open(source).content(), output=output, asked=asked
-        )
-        async with nullcontext(job_key) if job_key else found as key:
+        async with key_until_it_ends(
+            "run",
+            source,
+            lambda: Source.open(source).content(),
+            output=output,
+            asked=asked,
+            given=job_key,
+        ) as key:
             options["job_key"] = key
             return await batch_file(source, output, **options)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from meshflow_prefect.cli.jobs import digest_of, whole_path
@@ -18,41 +18,62 @@ from meshflow_prefect.reporting import counted
 
 @asynccontextmanager
 async def key_until_it_ends(
-    command: str, source: str, content: Callable[[], str], *, output: str, asked: Any
+    command: str,
+    source: str,
+    content: Callable[[], str],
+    *,
+    output: str,
+    asked: Any,
+    given: str | None,
 ) -> AsyncIterator[str]:
     """Yield the job key of a command, which is the same whenever the command is.
 
-    `content` returns a digest of what is in the source; `asked` is all that is asked of it.
+    `content` returns a digest of what is in the source; `asked` is all that is asked of it. A key
+    that is `given` is yielded whatever was begun before.
 
     Raises `ContentChangedError` where one that asks the same of the same source was stopped after
     it had submitted something, and the content of the source is another one now.
     """
-    from meshflow_prefect.uses.stored import forget, load, save
+    from meshflow_prefect.uses.stored import load, save
 
     said = [command, whole_path(output), asked]
-    key = f"meshflow-prefect {command} {digest_of([*said, await asyncio.to_thread(content)])}"
+    key = given or f"meshflow-prefect {command} {digest_of([*said, await _of(content)])}"
     place = f"variable:meshflow_begun_{digest_of([*said, whole_path(source)])}"
     earlier = await load(place)
-    if earlier is not None and earlier != key:
+    if earlier not in (None, key) and not given:
         await _check_unsubmitted(str(earlier), source)
     await save(place, key)
     try:
         yield key
     except BatchFailedError:
         # With the output written: there is nothing to go on with.
-        await forget(place)
+        await _forget(place)
         raise
-    await forget(place)
+    await _forget(place)
+
+
+async def _of(content: Callable[[], str]) -> str:
+    return await asyncio.to_thread(content)
+
+
+async def _forget(place: str) -> None:
+    from httpx import HTTPError
+
+    from meshflow_prefect.uses.stored import forget
+
+    # The job is done, and its output written: that must not fail of a note.
+    with suppress(HTTPError):
+        await forget(place)
 
 
 async def _check_unsubmitted(key: str, source: str) -> None:
     from prefect import get_client
 
     from meshflow_prefect.filesystems import shown
-    from meshflow_prefect.job_keys import submitted_by_holder
+    from meshflow_prefect.job_keys import unfinished
 
     async with get_client() as prefect:
-        submitted = await submitted_by_holder(prefect, key)
+        submitted = await unfinished(prefect, key)
     if not submitted:
         return
     raise ContentChangedError(

@@ -332,3 +332,20 @@ async def raw_batch(reader: AnthropicBatchClient, batch_id: str) -> dict:
 
 def changed(batch: dict, **fields: object) -> Answer:
     return Answer(200, orjson.dumps(batch | fields))
+
+
+PAGE = Answer(200, b"<html>\n<body>Back soon</body>\n</html>")
+
+
+async def test_a_page_after_a_cut_is_not_the_end_of_the_file(scripted, reader, batch_id):
+    serve(scripted, [cut(good("row-0")), *[PAGE] * 3])
+
+    with pytest.raises(ApiUnavailableError, match="in place of its results there came '<html>'"):
+        await reader.results(batch_id, custom_ids=IDS)
+
+
+async def test_a_page_is_no_stream_without_rows(scripted, reader, batch_id):
+    serve(scripted, [PAGE] * 3)
+
+    with pytest.raises(ApiUnavailableError, match="in place of its results"):
+        assert [result async for result in reader.iter_results(batch_id)] == []

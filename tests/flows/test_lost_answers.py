@@ -22,6 +22,7 @@ from meshflow_prefect import (
     poll_batch,
     submit_batch,
 )
+from meshflow_prefect.emulator import Emulator
 from tests.support.jobs import SOON, named, numbered, requests
 from tests.support.processes import wait_until
 from tests.support.scripted import Answer, problem
@@ -302,6 +303,19 @@ async def test_a_list_may_be_ahead_of_what_is_said_of_the_batch(emulator, script
     assert creates(emulator) == 1
 
 
+@flow
+async def asks(model: str) -> str:
+    return await submit_batch(numbered(3, model=model))
+
+
+async def both_sent(emulator: Emulator) -> None:
+    """Let two create calls go on when both are held."""
+    await asyncio.to_thread(
+        wait_until, lambda: sum(f["held"] for f in emulator.faults()) == 2, "both are sent"
+    )
+    emulator.release()
+
+
 async def test_of_two_that_sent_the_same_ids_and_lost_their_answers_none_takes_the_batch(emulator):
     """It may hold the replies of another model, or to another prompt."""
     emulator.plan(
@@ -309,20 +323,23 @@ async def test_of_two_that_sent_the_same_ids_and_lost_their_answers_none_takes_t
         {"on": "create", "drop": True, "hold": "before"},
     )
 
-    @flow
-    async def asks(model: str) -> str:
-        return await submit_batch(numbered(3, model=model))
-
-    async def release() -> None:
-        await asyncio.to_thread(
-            wait_until, lambda: sum(f["held"] for f in emulator.faults()) == 2, "both are sent"
-        )
-        emulator.release()
-
     models = ["claude-opus-5", "claude-haiku-4-5"]
-    *ends, _ = await asyncio.gather(*map(asks, models), release(), return_exceptions=True)
+    *ends, _ = await asyncio.gather(*map(asks, models), both_sent(emulator), return_exceptions=True)
 
     (made,) = [batch["id"] for batch in emulator.batches()]
     assert [type(end) for end in ends] == [SubmissionUnknownError] * 2
     assert [end.candidates for end in ends] == [[made]] * 2
     assert creates(emulator) == 2
+
+
+async def test_another_submission_of_the_same_ids_that_was_refused_leaves_no_doubt(emulator):
+    emulator.plan(
+        {"on": "create", "accept": True, "drop": True, "hold": "before"},
+        {"on": "create", "status": 429, "headers": {"retry-after": "15"}, "hold": "before"},
+    )
+
+    models = ["claude-opus-5", "claude-haiku-4-5"]
+    *made, _ = await asyncio.gather(*map(asks, models), both_sent(emulator))
+
+    assert set(made) == {batch["id"] for batch in emulator.batches()}
+    assert len(set(made)) == creates(emulator) - 1 == 2

