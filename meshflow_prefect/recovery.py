@@ -88,6 +88,7 @@ async def find_lost_batch(
     verdicts: dict[str, Verdict] = {}
     seen: dict[str, BatchJob] = {}
     settled_at = time.monotonic() + settle_seconds
+    in_doubt = False
     while True:
         try:
             with busy():
@@ -110,8 +111,14 @@ async def find_lost_batch(
         if any(not is_over(each) and datetime.now(UTC) < may_go_on_until(each) for each in rivals):
             await rest(_next_look(_RIVAL, entry.submitted_at), describe(_RIVAL))
             continue
-        if rivals:
+        if rivals and in_doubt:
             raise unknown(entry, ours, run_id)
+        if rivals:
+            # That its call is over is written before that it was refused.
+            in_doubt = True
+            with busy():
+                await asyncio.sleep(_LOOK_SECONDS)
+            continue
         running = [job for job in candidates if not job.is_complete]
         running = [job for job in running if not is_too_late(job, entry)]
         if len(ours) == 1 and (distinct or not running):

@@ -14,6 +14,7 @@ from prefect.runtime import flow_run
 
 from meshflow_prefect import (
     AnthropicBatchClient,
+    BatchRequest,
     BatchResult,
     SubmissionRefusedError,
     SubmissionUnknownError,
@@ -304,8 +305,8 @@ async def test_a_list_may_be_ahead_of_what_is_said_of_the_batch(emulator, script
 
 
 @flow
-async def asks(model: str) -> str:
-    return await submit_batch(numbered(3, model=model))
+async def asks(model: str, of: str) -> str:
+    return await submit_batch([BatchRequest(f"{of}-{n}", "Hello.", model) for n in range(3)])
 
 
 async def both_sent(emulator: Emulator) -> None:
@@ -324,7 +325,8 @@ async def test_of_two_that_sent_the_same_ids_and_lost_their_answers_none_takes_t
     )
 
     models = ["claude-opus-5", "claude-haiku-4-5"]
-    *ends, _ = await asyncio.gather(*map(asks, models), both_sent(emulator), return_exceptions=True)
+    asked = (asks(model, "lost") for model in models)
+    *ends, _ = await asyncio.gather(*asked, both_sent(emulator), return_exceptions=True)
 
     (made,) = [batch["id"] for batch in emulator.batches()]
     assert [type(end) for end in ends] == [SubmissionUnknownError] * 2
@@ -339,7 +341,8 @@ async def test_another_submission_of_the_same_ids_that_was_refused_leaves_no_dou
     )
 
     models = ["claude-opus-5", "claude-haiku-4-5"]
-    *made, _ = await asyncio.gather(*map(asks, models), both_sent(emulator))
+    asked = (asks(model, "refused") for model in models)
+    *made, _ = await asyncio.gather(*asked, both_sent(emulator))
 
     assert set(made) == {batch["id"] for batch in emulator.batches()}
     assert len(set(made)) == creates(emulator) - 1 == 2
