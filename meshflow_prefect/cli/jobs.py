@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import os
+import signal
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
+from threading import Timer
 from typing import Any, NoReturn
 
 import orjson
@@ -33,12 +37,31 @@ def interruptible(work: Coroutine[Any, Any, Any], *, code: int = 1) -> Any:
     from prefect.exceptions import TerminationSignal
 
     try:
-        return done(work, code=code)
-    except (KeyboardInterrupt, TerminationSignal) as signal:
+        return done(_hearing_signals(work), code=code)
+    except (KeyboardInterrupt, TerminationSignal) as received:
         told = "Stopped. What was submitted goes on at Anthropic; the same command collects it."
         print(told, file=sys.stderr)
-        by_hand = isinstance(signal, KeyboardInterrupt)
+        by_hand = isinstance(received, KeyboardInterrupt)
         raise SystemExit(_INTERRUPTED if by_hand else _TERMINATED) from None
+
+
+async def _hearing_signals(work: Coroutine[Any, Any, Any]) -> Any:
+    """Do some work, and have a signal come once more that asyncio has taken for another error.
+
+    Prefect raises it wherever the program is. In a callback of the event loop, such as one that
+    reads a socket, it would be logged, and nothing else.
+    """
+    from prefect.exceptions import TerminationSignal
+
+    def heard(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        if isinstance(context.get("exception"), TerminationSignal):
+            # By a thread: a signal that is sent in here would be raised in here.
+            Timer(0.05, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        else:
+            loop.default_exception_handler(context)
+
+    asyncio.get_running_loop().set_exception_handler(heard)
+    return await work
 
 
 def failing_above(threshold: float | None) -> dict[str, Any]:
