@@ -23,6 +23,11 @@ settings.load_profile("shared")
 WORKER_KEY = "sk-ant-key-of-the-worker-0123456789"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin what takes minutes first: else all have ended, and one process waits for it alone."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
 @pytest.fixture(scope="session")
 def shared_emulator() -> Iterator[Emulator]:
     """The API that the workers talk to. A batch takes eight seconds."""

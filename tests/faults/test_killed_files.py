@@ -158,6 +158,7 @@ def test_a_file_job_that_is_killed_in_chunk_7_and_at_its_end_is_retried_and_send
     matrix(row(emulator, fault, f"Crashed, Retry, three times, then Completed; {SAME}"))
 
 
+@pytest.mark.long
 def test_a_file_job_that_is_killed_as_it_reads_as_it_writes_and_at_random_sends_no_chunk_twice(
     scene, job, undisturbed, matrix, pytestconfig
 ):

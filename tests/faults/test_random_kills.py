@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.faults.matrix import Row
 from tests.faults.random_kills import kill_at_random
 
 
+@pytest.mark.long
 def test_runs_that_are_killed_at_random_pay_once_and_lose_no_row(
     pytestconfig, tmp_path, capsys, matrix
 ):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.faults.matrix import Row
 from tests.support.processes import processes_of_run, wait_until
 
 
+@pytest.mark.long
 def test_a_refusal_for_more_than_a_minute_suspends_the_run(worker, emulator, notes, matrix):
     emulator.plan({"on": "create", "status": 429, "headers": {"retry-after": "61"}})
     run_id = worker.start(worker.deploy("pipelines.py:pipeline"), count=3)

@@ -6,6 +6,8 @@ import signal
 import time
 from contextlib import contextmanager
 
+import pytest
+
 from tests.faults.matrix import Row
 from tests.support.killing import executing as executing_now
 from tests.support.killing import kill
@@ -83,6 +85,7 @@ def test_a_successor_takes_over_from_a_dead_predecessor(stack, emulator, matrix)
     matrix(row(emulator, fault))
 
 
+@pytest.mark.long
 def test_a_frozen_sender_is_not_overtaken_while_its_create_call_may_be_under_way(
     stack, emulator, matrix
 ):
@@ -108,6 +111,7 @@ def test_a_frozen_sender_is_not_overtaken_while_its_create_call_may_be_under_way
     matrix(row(emulator, fault, "a second process waits for the call, and collects its batch"))
 
 
+@pytest.mark.long
 def test_a_frozen_sender_is_overtaken_when_its_create_call_is_over(stack, emulator, matrix):
     run_id = a_pending_run(stack, timeout_seconds=5.0)
     emulator.plan({"on": "create", "hold": "before"})
