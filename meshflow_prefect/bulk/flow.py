@@ -74,8 +74,9 @@ async def batch_file(
         destination: The file to write, `.jsonl` or `.parquet` (see `sinks`), local or a URL. It
             is there when it is whole.
         prompt: A template such as `Summarise: {text}`, filled from the row's columns. Left out:
-            the row's own `messages`, `params` or `prompt`. Rows of `custom_id` and `params` are
-            requests already, in Anthropic's format, and pass as they are.
+            the row's own `messages` or `prompt`, with its `params`, where a model of its own, say,
+            has its place. Rows of `custom_id` and `params` are requests already, in Anthropic's
+            format, and pass as they are.
         system: The system prompt, a template too.
         model: The model that answers.
         max_tokens: The most tokens that each reply may have.
