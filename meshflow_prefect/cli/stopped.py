@@ -37,7 +37,8 @@ async def key_until_it_ends(
     from meshflow_prefect.uses.stored import load, save
 
     said = [command, whole_path(output), asked]
-    key = given or f"meshflow-prefect {command} {digest_of([*said, await _of(content)])}"
+    digest = "" if given else digest_of([*said, await asyncio.to_thread(content)])
+    key = given or f"meshflow-prefect {command} {digest}"
     place = f"variable:meshflow_begun_{digest_of([*said, whole_path(source)])}"
     earlier = await load(place)
     if earlier not in (None, key) and not given:
@@ -50,10 +51,6 @@ async def key_until_it_ends(
         await _forget(place)
         raise
     await _forget(place)
-
-
-async def _of(content: Callable[[], str]) -> str:
-    return await asyncio.to_thread(content)
 
 
 async def _forget(place: str) -> None:
