@@ -10,6 +10,7 @@ from prefect import flow, task
 from meshflow_prefect import FileSummary, batch_file
 from tests.deployed.pipelines import note
 from tests.support.files import PROMPT
+from tests.support.halting import Halt
 
 POLL_INTERVAL = 10.0
 
@@ -36,6 +37,7 @@ async def two_files(source: str, folder: str) -> list[int]:
 async def killed_file(source: str, destination: str, requests_per_batch: int) -> int:
     """One batch after the other, in one process where each ends at once."""
     note("start")
+    Halt(Path(destination).parent).obey()
     summary = await batch_file(
         source,
         destination,

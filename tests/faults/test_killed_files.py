@@ -18,7 +18,8 @@ from tests.faults.matrix import Row
 from tests.faults.outcome import position_of
 from tests.support.bystander import Bystander
 from tests.support.files import counting, run_file, sizes, write_rows
-from tests.support.killing import executing, kill_amid, kill_run
+from tests.support.halting import Halt, Moment
+from tests.support.killing import kill_run
 from tests.support.pools import own_worker
 from tests.support.processes import running, wait_until
 from tests.support.stack import Stack
@@ -27,6 +28,7 @@ CHUNKS, PER_CHUNK = 10, 300
 KILLS, MOST_CALLS, SECONDS = 5, 12, 0.3
 """At random: so many calls of the API after the process has begun, and so much later, at most."""
 
+RESULTS = "spools/job-*/results-*"
 SAME = "the output is that of an undisturbed run"
 
 
@@ -71,9 +73,18 @@ class Scene:
         """Have the API hold such a call after so many others."""
         self.emulator.plan({"on": operation, "skip": after, "hold": when})
 
-    def comes_to_it(self, meanwhile: Callable[[], object] = lambda: None) -> None:
+    def comes_to_it(self) -> None:
         """Wait until the call that is held has come."""
-        wait_until(lambda: meanwhile() or self.is_held(), "a call is held")
+        wait_until(self.is_held, "a call is held")
+
+    def kill_before(
+        self, moment: Moment, pattern: str, meanwhile: Callable[[], object] = lambda: None
+    ) -> None:
+        """SIGKILL the run just before it does this to such a file, as soon as it comes to that."""
+        halt = Halt(self.folder)
+        halt.order(moment, f"{self.folder}/{pattern}".rstrip("/"))
+        wait_until(lambda: meanwhile() or halt.is_obeyed, f"it is about to {moment} {pattern}")
+        assert kill_run(self.run_id)
 
 
 @pytest.fixture(scope="module")
@@ -125,24 +136,13 @@ def test_a_file_job_that_is_killed_in_chunk_7_and_at_its_end_is_retried_and_send
         emulator.clear_faults()
         assert len(emulator.batches()) == 7
 
-        scene.holds("results", 0)
-        scene.comes_to_it(bystander.look)
-        seventh = "spools/job-*/results-*/results-00006-1"
-        kill_amid(
-            scene.run_id,
-            lambda: scene.is_there(f"{seventh}.*.jsonl") and not scene.is_there(f"{seventh}.json"),
-            "the seventh batch is being collected",
-            begin=emulator.release,
-        )
+        scene.kill_before("open", f"{RESULTS}/results-00006-1.*.index", bystander.look)
+        assert scene.is_there(f"{RESULTS}/results-00006-1.*.jsonl")
+        assert not scene.is_there(f"{RESULTS}/results-00006-1.json")
 
-        scene.holds("results", 3)
-        scene.comes_to_it(bystander.look)
-        kill_amid(
-            scene.run_id,
-            scene.output.exists,
-            "the output is in its place",
-            begin=emulator.release,
-        )
+        # The folder is brought to disk when the output has been moved to its place.
+        scene.kill_before("open", "", bystander.look)
+        assert scene.output.exists()
         # Its worker may have told of the death already: it is Running or Crashed, but not done.
         assert stack.read(scene.run_id).state.name in ("Running", "Crashed")
 
@@ -170,9 +170,8 @@ def test_a_file_job_that_is_killed_as_it_reads_as_it_writes_and_at_random_sends_
     # No process comes to the end before it is killed.
     emulator.plan({"on": "create", "skip": 9, "times": None, "hold": "before"})
     with execution(scene):
-        wait_until(lambda: executing(scene.run_id), "the run has a process")
-        amid = "spools/job-*/.spool-*.part/chunk-00004.json"
-        kill_amid(scene.run_id, lambda: scene.is_there(amid), "the source is being spooled")
+        scene.kill_before("open", "spools/job-*/.spool-*.part/chunk-00005.json")
+        assert scene.is_there("spools/job-*/.spool-*.part/chunk-00004.json")
         assert not scene.is_there("spools/job-*/spool-*")
     for _ in range(KILLS):
         with execution(scene):
@@ -184,17 +183,9 @@ def test_a_file_job_that_is_killed_as_it_reads_as_it_writes_and_at_random_sends_
             moments.append(f"{calls} calls and {seconds:.2f} s")
     made = len(emulator.batches())
     emulator.clear_faults()
-    # Whatever it calls first, as long as that takes: a call of the dead may come late, too.
-    emulator.plan({"on": "any", "times": None, "hold": "before"})
     with execution(scene):
-        scene.begins()
-        scene.comes_to_it()
-        kill_amid(
-            scene.run_id,
-            lambda: scene.is_there(".out.jsonl.*.part"),
-            "the output is being written",
-            begin=emulator.clear_faults,
-        )
+        scene.kill_before("os.rename", ".out.jsonl.*.part")
+        assert scene.is_there(".out.jsonl.*.part")
         assert not scene.output.exists()
     with execution(scene) as last:
         wait_until(lambda: last.poll() is not None, "the last execution has left")

@@ -7,14 +7,9 @@ import os
 import signal
 import subprocess
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from tests.support.processes import processes_of_run, processes_with, wait_until
-
-_STEP = 0.002
-"""For how many seconds a run goes on between two looks at it."""
 
 
 def kill(*processes: int, with_signal: signal.Signals = signal.SIGKILL) -> None:
@@ -44,47 +39,6 @@ def kill_run(run_id: str) -> int:
     return len(stopped)
 
 
-def kill_amid(
-    run_id: str,
-    reached: Callable[[], bool],
-    what: str,
-    *,
-    begin: Callable[[], object] = lambda: None,
-    limit: float = 90.0,
-) -> None:
-    """Let a run go on for milliseconds at a time until this is so, and SIGKILL it there.
-
-    What passes quickly, such as a file being written, is not missed: it is looked for while the
-    run stands still. `begin` is called when it stands still for the first time, to let go of what
-    holds it until then.
-    """
-    processes, ends, steps = executing(run_id), time.monotonic() + limit, 0
-    _stop(processes)
-    begin()
-    while not reached():
-        late = time.monotonic() > ends
-        if late or not processes:
-            kill(*processes)
-            why = f"not within {limit:g} s" if late else "the run has ended"
-            raise AssertionError(f"Run {run_id}, after {steps} steps: {why}: {what}")
-        kill(*processes, with_signal=signal.SIGCONT)
-        time.sleep(_STEP)
-        # To look for those that began meanwhile takes longer than the step: these stand first.
-        _stop(processes)
-        processes = executing(run_id)
-        _stop(processes)
-        steps += 1
-    kill(*processes)
-
-
-def _stop(processes: set[int]) -> None:
-    """Have processes stand still, and return when they do."""
-    kill(*processes, with_signal=signal.SIGSTOP)
-    wait_until(
-        lambda: all(map(_stands, processes)), f"{processes} stand still", limit=30, pause=0.001
-    )
-
-
 def kill_worker(worker: subprocess.Popen[bytes], run_id: str) -> None:
     """SIGKILL a worker with its children, among them the processes of a run."""
     with contextlib.suppress(ProcessLookupError):
@@ -99,14 +53,6 @@ def processes_running(command: tuple[str, ...], *marks: str) -> list[int]:
     See `processes_with` for the marks.
     """
     return [number for number in processes_with(*marks) if _runs(number, *command)]
-
-
-def _stands(process: int) -> bool:
-    try:
-        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return True
-    return state in "TZ"
 
 
 def _runs(process: int, *words: str) -> bool:
