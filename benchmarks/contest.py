@@ -13,17 +13,24 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.blocking import watched_loop
+from benchmarks.importing import counted_imports
 from benchmarks.job import Job
 
 
 def main(name: str, job: Job) -> None:
-    """Run a contestant; write when its imports were done, and how long its loop was blocked."""
+    """Run a contestant; write what its imports cost, and how long its loop was blocked."""
     contestant = import_module(f"benchmarks.contestants.{name}")
-    figures: dict[str, Any] = {"imported_at": time.monotonic(), "import_cpu": time.process_time()}
-    if inspect.iscoroutinefunction(contestant.run):
-        figures["blocks"] = asyncio.run(_watched(contestant.run, job))
-    else:
-        contestant.run(job)
+    imported_at, import_cpu = time.monotonic(), time.process_time()
+    figures: dict[str, Any] = {}
+    with counted_imports() as later:
+        if not inspect.iscoroutinefunction(contestant.run):
+            contestant.run(job)
+        elif job.is_watched:
+            figures["blocks"] = asyncio.run(_watched(contestant.run, job))
+        else:
+            asyncio.run(contestant.run(job))
+    figures |= {"imported_at": imported_at, "import_cpu": import_cpu + later.cpu}
+    figures["later_import_wall"] = later.wall
     Path(job.figures).write_text(json.dumps(figures))
 
 

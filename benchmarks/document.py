@@ -25,9 +25,10 @@ _HOW = """\
 
 - Each run is a process of its own. In each round every contestant runs once, and each round begins
   with another one. The figures are medians of whole processes, imports included.
-- *after imports* leaves out what Python does to load the libraries: what is left is to submit and
-  to collect, with all that a flow run costs. *work* is what a run costs beyond a run of one row by
-  the same contestant (*beyond one row*): no imports, and no fixed cost of a flow run.
+- *after imports* leaves out what Python does to load the libraries, whenever it does: what is left
+  is to submit and to collect, with all that a flow run costs. *work* is what a run costs beyond a
+  run of one row by the same contestant (*beyond one row*): no imports, and no fixed cost of a flow
+  run.
 - Before each run of a million the same contestant runs 100,000 rows once more, and *CPU a row at
   1,000,000, to that at 100,000* is to these: within an hour the same run cost a quarter more and
   less.
@@ -35,8 +36,9 @@ _HOW = """\
   Prefect server. Both are processes of their own; their CPU is in columns of its own and in no
   other. All look at a batch twice a second.
 - Peak memory is the most that was resident (`VmHWM`), with child processes.
-- *blocked* is the longest time by which a sleep of 5 ms on the contestant's event loop ended late.
-  The floor has no event loop, and into the command's nobody can look.
+- *blocked* is the longest time by which a sleep of 5 ms on the contestant's event loop ended late,
+  in one more run: so many sleeps cost CPU. The floor has no event loop, and into the command's
+  nobody can look.
 - A heading says so where processes that have nothing to do with it took more than a tenth of the
   machine: wall times are longer then, and CPU is a little more.
 - *API calls* are the HTTP requests in the access log of the Prefect server.

@@ -24,7 +24,7 @@ from benchmarks.servers import Servers
 
 RESULTS = Path(__file__).parent / "results"
 _MOST_SAMPLES = 60
-_RUNS = ("runs", "beside")
+_RUNS = ("runs", "beside", "watched")
 
 
 @dataclass(kw_only=True)
@@ -57,19 +57,20 @@ class Run:
 
     import_wall: float | None = None
     import_cpu: float | None = None
-    """Up to the end of the imports; None where that cannot be seen from inside."""
+    """Of all imports; None where they cannot be seen from inside."""
 
     blocks: list[tuple[float, float]] | None = None
-    """The longest times that the event loop answered nobody, and when, after the imports."""
+    """The longest times that the event loop answered nobody, and when, after the imports; None
+    where nobody looked."""
 
     @property
     def cpu_after_imports(self) -> float | None:
-        """Seconds of CPU of what comes after the imports."""
+        """Seconds of CPU of all but the imports."""
         return None if self.import_cpu is None else self.cpu - self.import_cpu
 
     @property
     def wall_after_imports(self) -> float | None:
-        """Seconds from the end of the imports to the end of the process."""
+        """Seconds from the start of the process to its end, without the imports."""
         return None if self.import_wall is None else self.wall - self.import_wall
 
     @property
@@ -104,10 +105,12 @@ class Experiment:
     runs: dict[str, list[Run]] = field(default_factory=dict)
     beside: dict[str, list[Run]] = field(default_factory=dict)
     """The runs of another size that were made in between; see `Step.beside`."""
+    watched: dict[str, list[Run]] = field(default_factory=dict)
+    """The runs whose event loop was watched, which costs CPU: for `blocked`, and for no more."""
 
     def median(self, name: str, figure: str) -> float | None:
         """Return the median of a figure of a contestant; None where it was not measured."""
-        return _median(self.runs, name, figure)
+        return _median(self.watched if figure == "blocked" else self.runs, name, figure)
 
     def median_beside(self, name: str, figure: str) -> float | None:
         """Return the same of the other size that was run in between."""
@@ -165,16 +168,27 @@ def measure(servers: Servers, step: Step, *, size: int, say: Callable[[str], Non
                 run = one_run(servers, name, sources[each], requests=each)
                 runs[name].append(run)
                 say(f"{each:,} x {size:,} bytes, {name}: {run.described()}")
+    for name in (name for name in names if CONTESTANTS[name].has_loop):
+        run = one_run(servers, name, sources[requests], requests=requests, is_watched=True)
+        experiment.watched[name] = [run]
+        say(f"{requests:,} x {size:,} bytes, {name}, watched: {run.described()}")
     for source in sources.values():
         source.unlink()
     return experiment
 
 
-def one_run(servers: Servers, name: str, source: Path, *, requests: int) -> Run:
+def one_run(
+    servers: Servers, name: str, source: Path, *, requests: int, is_watched: bool = False
+) -> Run:
     """Run one contestant, prove that what it wrote is right, and forget its batches."""
     # Never the same destination again: to the command, that would be the same job going on.
     destination, inside = servers.home / f"{uuid4().hex}.jsonl", servers.home / "figures.json"
-    job = Job(source=str(source), destination=str(destination), figures=str(inside))
+    job = Job(
+        source=str(source),
+        destination=str(destination),
+        figures=str(inside),
+        is_watched=is_watched,
+    )
     contestant = CONTESTANTS[name]
     with servers.counting(prefect=contestant.uses_prefect) as counts:
         outcome = run_to_end(
@@ -199,7 +213,7 @@ def one_run(servers: Servers, name: str, source: Path, *, requests: int) -> Run:
     if inside.exists():
         found: dict[str, Any] = json.loads(inside.read_text())
         inside.unlink()
-        run.import_wall = found["imported_at"] - outcome.began
+        run.import_wall = found["imported_at"] - outcome.began + found["later_import_wall"]
         run.import_cpu = found["import_cpu"]
         run.blocks = found.get("blocks")
     return run

@@ -32,6 +32,9 @@ class Job:
     figures: str
     """Where the process writes what only it can measure."""
 
+    is_watched: bool = False
+    """Whether to see for how long the event loop answers nobody."""
+
     model: str = "claude-haiku-4-5-20251001"
     max_tokens: int = 1024
     before_text: str = "Summarise: "

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import json
 import os
 import sys
 import time
@@ -13,6 +15,7 @@ import pytest
 from benchmarks.blocking import watched_loop
 from benchmarks.contestants import CONTESTANTS
 from benchmarks.experiment import Experiment, Run
+from benchmarks.importing import counted_imports
 from benchmarks.job import Job
 from benchmarks.plan import LARGE, MILLION, ONE, SIZE, SMALL
 from benchmarks.plot import draw
@@ -22,18 +25,47 @@ from benchmarks.targets import Measured, targets
 from meshflow_prefect.emulator import Emulator
 
 
-@pytest.mark.parametrize("name", ["floor", "sdk", "client"])
-def test_a_contestant_writes_every_row_in_order(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "is_watched"), [("floor", False), ("sdk", True), ("client", False), ("client", True)]
+)
+def test_a_contestant_writes_every_row_in_order(
+    tmp_path: Path, name: str, is_watched: bool
+) -> None:
     source, destination = tmp_path / "source.jsonl", tmp_path / "destination.jsonl"
     write_source(source, requests=30, size=SIZE)
     figures = tmp_path / "figures.json"
-    job = Job(source=str(source), destination=str(destination), figures=str(figures))
+    job = Job(
+        source=str(source),
+        destination=str(destination),
+        figures=str(figures),
+        is_watched=is_watched,
+    )
     with Emulator(batch_seconds=0.1) as emulator:
         env = {**os.environ, **emulator.environment()}
         run_to_end(CONTESTANTS[name].command(job), env=env, log=tmp_path / "log")
         assert [batch["requests"] for batch in emulator.batches()] == [30]
     verify(destination, requests=30)
-    assert figures.exists()
+    seen = json.loads(figures.read_text())
+    assert seen["import_cpu"] > 0
+    assert ("blocks" in seen) is is_watched
+
+
+def test_what_is_loaded_late_counts_as_an_import_and_what_else_is_done_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    busy = "import time\nends = time.thread_time() + 0.3\nwhile time.thread_time() < ends: pass\n"
+    (tmp_path / "loaded_late.py").write_text(busy)
+    monkeypatch.syspath_prepend(tmp_path)
+    with counted_imports() as imports:
+        import loaded_late  # type: ignore[import-not-found]
+
+        exec(busy)
+    assert 0.3 <= imports.cpu < 0.6
+    assert imports.wall >= 0.3
+    before = imports.cpu
+    import loaded_late  # noqa: F401
+
+    assert imports.cpu == before
 
 
 def test_requests_are_as_large_as_was_said(tmp_path: Path) -> None:
@@ -115,7 +147,6 @@ def _run(
         memory=[(0.0, 1), (1.5, 100), (wall, 90)],
         import_wall=imports,
         import_cpu=imports,
-        blocks=[(0.01, 1.0), (0.09, 2.0)],
     )
 
 
@@ -137,6 +168,8 @@ def _found() -> dict[int, Experiment]:
     }
     # The machine was slower when the million was run.
     found[MILLION].beside = {"files": [_run(24)]}
+    watched = dataclasses.replace(_run(90), blocks=[(0.01, 1.0), (0.09, 2.0)])
+    found[LARGE].watched = {"files": [watched]}
     return found
 
 

@@ -18,6 +18,8 @@ class Contestant:
 
     command: Callable[[Job], list[str]]
     uses_prefect: bool = False
+    has_loop: bool = False
+    """Whether there is an event loop that can be watched from inside."""
 
 
 def _in_process(name: str) -> Callable[[Job], list[str]]:
@@ -34,9 +36,11 @@ def _meshflow(job: Job) -> list[str]:
 
 CONTESTANTS = {
     "floor": Contestant("httpx + orjson by hand", _in_process("floor")),
-    "sdk": Contestant("the SDK's loop", _in_process("sdk")),
-    "client": Contestant("AnthropicBatchClient.run", _in_process("client")),
-    "tasks": Contestant("batch_agent_tasks", _in_process("tasks"), uses_prefect=True),
-    "files": Contestant("batch_file", _in_process("files"), uses_prefect=True),
+    "sdk": Contestant("the SDK's loop", _in_process("sdk"), has_loop=True),
+    "client": Contestant("AnthropicBatchClient.run", _in_process("client"), has_loop=True),
+    "tasks": Contestant(
+        "batch_agent_tasks", _in_process("tasks"), uses_prefect=True, has_loop=True
+    ),
+    "files": Contestant("batch_file", _in_process("files"), uses_prefect=True, has_loop=True),
     "command": Contestant("meshflow-prefect run", _meshflow, uses_prefect=True),
 }
