@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING, NoReturn
 from uuid import uuid4
@@ -34,6 +34,9 @@ that jobs which were started beside it (`asyncio.gather`) submit, or are checked
 ends. In between it is as long as the process took to come to its first wait: on a machine that is
 slow or busy, those beside it take as long."""
 
+_ENDING_SECONDS = 5.0
+"""How long a process may take to end, once its run is at rest."""
+
 QUIET_SECONDS = 2.0
 """How long none of its steps may have been under way by then: one step leads to the next."""
 
@@ -53,6 +56,18 @@ def _grace_seconds() -> float:
     """Return how long this process stays; decided at its first wait."""
     shortest, longest = GRACE_SECONDS
     return min(max(shortest, time.monotonic() - _loaded_at), longest)
+
+
+def _soonest(staying: float = 0.0) -> datetime:
+    """Return when a run may be resumed whose process leaves after so many seconds.
+
+    A worker takes a run up some seconds ahead. One that has a limit ends with an error, and its
+    runs with it, when the process that it has of this run is still there then.
+    """
+    from prefect.settings import get_current_settings
+
+    ahead = get_current_settings().worker.prefetch_seconds
+    return datetime.now(UTC) + timedelta(seconds=staying + _ENDING_SECONDS + ahead)
 
 
 class _Departure:
@@ -115,6 +130,7 @@ async def suspend(prefect: PrefectClient, lineage: Lineage, wake: datetime, why:
     runs = lineage.in_this_process
     assert runs is not None  # noqa: S101  (for the type checker: the caller looked)
     *nested, own = runs
+    wake = max(wake, _soonest(_grace_seconds()))
     get_run_logger().info(
         "%s. Suspending run %r until %s: its process ends, and it is started again then. Prefect "
         "logs the lines 'Finished in state …' that follow as errors; none is one.",
@@ -132,6 +148,7 @@ async def suspend(prefect: PrefectClient, lineage: Lineage, wake: datetime, why:
             # A run that is resumed, or waits on, in this same process departs anew.
             _forget(own.id, departure)
             if departure.state is None:
+                departure.wake = max(departure.wake, _soonest())
                 departure.state = await _rest(prefect, own, departure.wake)
         await _show_as_waiting(prefect, nested, why, departure.wake)
     except BaseException:
@@ -147,6 +164,7 @@ async def _rest(prefect: PrefectClient, own: FlowRun, wake: datetime) -> State:
     """Put the run of this process to rest and have it resumed at `wake`."""
     from prefect.states import Paused, Scheduled, Suspended
 
+    await _prepare_to_be_taken_up(prefect, own)
     # A pause key fires once; the default counter would repeat itself over several suspensions.
     key = uuid4().hex
     rests: State = (
@@ -165,6 +183,15 @@ async def _rest(prefect: PrefectClient, own: FlowRun, wake: datetime) -> State:
             raise
         # Cancelled between the two calls: there is nothing to wait for any more.
         return found
+
+
+async def _prepare_to_be_taken_up(prefect: PrefectClient, own: FlowRun) -> None:
+    # Prefect notes of a flow that has failed, and is to be tried again, that its process does so;
+    # it never takes the note back, and gives no worker a run that has it.
+    if own.empirical_policy.retry_type == "in_process":
+        policy = (await prefect.read_flow_run(own.id)).empirical_policy
+        taken_back = policy.model_copy(update={"retry_type": None})
+        await prefect.update_flow_run(own.id, empirical_policy=taken_back)
 
 
 async def _accepted(prefect: PrefectClient, run: FlowRun, state: State) -> State:

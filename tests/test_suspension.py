@@ -10,6 +10,7 @@ from uuid import UUID
 
 import pytest
 
+from tests.support.pools import own_worker
 from tests.support.processes import processes_of_run, running, wait_until
 from tests.support.stack import DEPLOYED
 
@@ -134,6 +135,37 @@ def test_a_flow_with_retries_fails_after_the_wait_and_retries_once(worker, emula
     assert run.run_count == 2
     assert [note["run_count"] for note in notes(run_id, "attempt")] == [1, 2]
     assert len(emulator.batches()) == 1
+
+
+def test_a_flow_that_was_tried_again_before_its_wait_is_suspended_and_resumed(
+    worker, emulator, notes
+):
+    """Of a flow that is tried again Prefect notes that its own process does so, for good."""
+    run_id = worker.start(worker.deploy("pipelines.py:fails_before"))
+
+    worker.finish(run_id)
+
+    names = [state.name for state in worker.states(run_id)]
+    assert "Resuming" in names[names.index("AwaitingRetry") :]
+    assert len({note["pid"] for note in notes(run_id, "start")}) >= 2
+    assert len(emulator.batches()) == 1
+
+
+def test_a_run_is_not_resumed_before_a_worker_can_have_seen_the_end_of_its_process(stack, emulator):
+    """A worker with a limit would end with an error, and its other runs with it."""
+    with own_worker(stack, "limited", emulator, limit=2):
+        deployment = stack.deploy("pipelines.py:hasty")
+        runs = [stack.start(deployment) for _ in range(2)]
+        assert [stack.finish(run_id).state.name for run_id in runs] == ["Completed"] * 2
+    resumed = [
+        state for run_id in runs for state in stack.states(run_id) if state.name == "Resuming"
+    ]
+    ahead = float(stack.env["PREFECT_WORKER_PREFETCH_SECONDS"])
+    for state in resumed:
+        left = state.state_details.scheduled_time - state.timestamp
+        assert left.total_seconds() >= ahead + 3
+    assert resumed
+    assert len(emulator.batches()) == 2
 
 
 def test_a_deployment_started_by_another_flow_suspends_itself_alone(worker, emulator, notes):

@@ -139,6 +139,22 @@ async def fails_once() -> int:
     return len(results)
 
 
+@flow(retries=1)
+async def fails_before() -> int:
+    """Fails before it has anything to wait for, at its first attempt."""
+    if flow_run.run_count == 1:
+        raise RuntimeError("The first attempt fails before the wait.")
+    note("start")
+    return len(await batch_agent_tasks(["One.", "Two."], poll_interval=POLL_INTERVAL))
+
+
+@flow
+async def hasty() -> int:
+    """Asks more often than a process can end and be started again."""
+    note("start")
+    return len(await batch_agent_tasks(["One.", "Two."], poll_interval=1.0))
+
+
 @flow
 async def starts_another(deployment: str) -> str:
     """Starts a deployment from a flow, and waits for it."""

@@ -15,12 +15,14 @@ ROOT = Path(__file__).parents[2]
 
 
 @contextmanager
-def own_worker(stack: Stack, pool: str, emulator: Emulator, **env: str) -> Iterator[Stack]:
+def own_worker(
+    stack: Stack, pool: str, emulator: Emulator, *, limit: int | None = None, **env: str
+) -> Iterator[Stack]:
     """Yield the stack with `pool` as its pool, and a worker on it that calls this emulator."""
     shared, stack.pool = stack.pool, pool
     try:
         stack.create_pool()
-        with stack.worker(f"of-{pool}", **emulator.environment(), **env):
+        with stack.worker(f"of-{pool}", limit=limit, **emulator.environment(), **env):
             yield stack
     finally:
         stack.pool = shared

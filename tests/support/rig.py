@@ -48,7 +48,7 @@ class Rig:
             env["ANTHROPIC_BASE_URL"] = self.wires["anthropic"].url
         self._workers += 1
         self.worker = self._resources.enter_context(
-            self.stack.worker(f"worker-{self._workers}", **env)
+            self.stack.worker(f"worker-{self._workers}", limit=None, **env)
         )
 
     def restart_server(self) -> None:

@@ -58,10 +58,11 @@ class Stack:
         """A client of this server."""
         return get_client(sync_client=True)
 
-    def worker(self, name: str, **env: str) -> Any:
+    def worker(self, name: str, *, limit: int | None = None, **env: str) -> Any:
         """Run a process worker while the block runs."""
         command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", self.pool]
         command += ["--type", "process", "--name", name]
+        command += ["--limit", str(limit)] if limit else []
         return running(command, env=self.env | env, log=self.home / f"worker-{name}.log")
 
     def create_pool(self) -> None:
