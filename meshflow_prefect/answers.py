@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -26,9 +25,13 @@ _T = TypeVar("_T")
 
 _NO_KEY = "No API key: set ANTHROPIC_API_KEY, pass `api_key`, or use an AnthropicCredentials block."
 
+_KEY, _MASK = re.compile(r"sk-ant-[\w-]+"), "********"
 _TAG = re.compile(r"<(style|script).*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 _QUOTED = 200
 """How many characters are quoted of an answer that is not the API's."""
+
+_FOR_EVER = 1e9
+"""Seconds: what "infinity" is taken for."""
 
 _SPEND_LIMIT = "enforced_spend_limit_reached"
 
@@ -168,14 +171,19 @@ def _facts(error: Exception) -> dict[str, Any]:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return what a `retry-after` says, in seconds; None without one that can be read."""
-    text = headers.get("retry-after", "")
-    try:
-        seconds = float(text)
-    except ValueError:
-        date = parsedate_tz(text)
-        return None if date is None else max(0.0, mktime_tz(date) - time.time())
-    return seconds if math.isfinite(seconds) and seconds >= 0 else None
+    """Return what a `retry-after` says, in seconds; None without one that can be read.
+
+    As the SDK does, it takes the milliseconds of some gateways first.
+    """
+    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        text = headers.get(name, "")
+        try:
+            seconds = float(text) * unit
+        except ValueError:
+            continue
+        return min(seconds, _FOR_EVER) if seconds >= 0 else None
+    date = parsedate_tz(text)
+    return None if date is None else max(0.0, mktime_tz(date) - time.time())
 
 
 def _said(error: Exception) -> str:
@@ -183,14 +191,21 @@ def _said(error: Exception) -> str:
     import anthropic
 
     if not isinstance(error, anthropic.APIError):
-        return f"the answer cannot be read: {error!r}"
+        return f"the answer cannot be read: {_without_key(repr(error))}"
+    sent = error.request.headers
+    key = sent.get("x-api-key") or sent.get("authorization", "").removeprefix("Bearer ")
     if not isinstance(error, anthropic.APIStatusError):
-        return error.message.rstrip(".")
+        return _without_key(error.message, key).rstrip(".")
     body: Any = error.body
     told = body.get("error") if isinstance(body, dict) else None
     if not isinstance(told, dict):
         # The page of a proxy, say.
-        text = " ".join(_TAG.sub(" ", error.message).split())
+        text = " ".join(_TAG.sub(" ", _without_key(error.message, key)).split())
         return f"{error.status_code}: {text[:_QUOTED].rstrip('.')}"
     kind, message = told.get("type", "error"), told.get("message", error.message)
-    return f"{error.status_code} {kind}: {str(message).rstrip('.')}"
+    return _without_key(f"{error.status_code} {kind}: {str(message).rstrip('.')}", key)
+
+
+def _without_key(words: str, key: str = "") -> str:
+    """Return what was answered without the key, which some gateways repeat."""
+    return _KEY.sub(_MASK, words.replace(key, _MASK) if key else words)

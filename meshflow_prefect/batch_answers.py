@@ -23,8 +23,11 @@ def job_of(batch: MessageBatch) -> BatchJob:
     if not isinstance(batch.id, str) or not batch.id:
         raise ValueError("the answer names no batch")
     status: JobStatus = batch.processing_status
+    if not isinstance(status, str):
+        raise ValueError(f"batch {batch.id!r} has the status {status!r}")  # noqa: TRY004
     if status not in get_args(JobStatus):
-        raise ValueError(f"batch {batch.id!r} has the status {status!r}")
+        # Of a later version of the API: it goes on until it says when it has ended.
+        status = "in_progress" if batch.ended_at is None else "ended"
     # Without counts nothing is known of how many there are: 0.
     told = batch.request_counts.model_dump() if batch.request_counts is not None else {}
     counts = {kind: told.get(kind) or 0 for kind in REQUEST_KINDS}
@@ -44,10 +47,10 @@ def job_of(batch: MessageBatch) -> BatchJob:
 
 
 def _time(told: Any) -> Any:
-    """Return a time of an answer: by UTC where it names no zone, and None where it is no time."""
+    """Return a time of an answer, in UTC, also where it names no zone; None where it is no time."""
     if not isinstance(told, datetime):
         return None
-    return told if told.tzinfo is not None else told.replace(tzinfo=UTC)
+    return told.replace(tzinfo=UTC) if told.tzinfo is None else told.astimezone(UTC)
 
 
 def created_id(answer: MessageBatch | str) -> str:

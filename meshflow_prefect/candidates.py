@@ -71,8 +71,8 @@ async def candidates_of(
     names = {job.batch_id for job in listed}
     # A replica that is behind does not list what another one has shown.
     jobs += [await _again(job, anthropic) for name, job in seen.items() if name not in names]
-    # A gateway may count nothing before the end; the ids decide in any case.
-    jobs = [job for job in jobs if job.total in (0, entry.work.requests)]
+    # Once seen, it stays: what a later answer counts may be behind. The ids decide in any case.
+    jobs = [job for job in jobs if job.batch_id in seen or job.may_hold(entry.work.requests)]
     if jobs:
         taken = {other.batch_id for other in await entries_since(prefect, since)}
         jobs = [job for job in jobs if job.batch_id not in taken]

@@ -31,6 +31,7 @@ from meshflow_prefect.errors import (
     MeshflowError,
     SubmissionUnknownError,
 )
+from meshflow_prefect.filesystems import shown
 from meshflow_prefect.listing import read_list
 from meshflow_prefect.looking import despite_stale_answers, look_at
 from meshflow_prefect.models import BatchJob, BatchRequest, BatchResult, Collected
@@ -93,7 +94,8 @@ class AnthropicBatchClient:
             await sdk.close()
 
     def __repr__(self) -> str:
-        return f"AnthropicBatchClient(base_url={self._options['base_url']!r})"
+        url = self._options["base_url"]
+        return f"AnthropicBatchClient(base_url={url and shown(url)!r})"
 
     async def connect(self) -> None:
         """Load the SDK and make its client now, rather than at the first call (about a second).
@@ -224,7 +226,12 @@ class AnthropicBatchClient:
         Asks every `poll_interval` seconds. After `timeout` seconds raises `BatchWaitTimeoutError`;
         the batch goes on, and waiting again continues. Passing network faults do not end the wait.
         """
-        return await self._wait(lambda: self.status(batch_id), poll_interval, timeout)
+
+        async def look() -> BatchJob:
+            # A batch that was made just now may not be visible yet.
+            return await despite_stale_answers(lambda: self.status(batch_id), BatchNotFoundError)
+
+        return await self._wait(look, poll_interval, timeout)
 
     async def _wait(
         self, look: Callable[[], Awaitable[BatchJob]], poll_interval: float, timeout: float
@@ -258,9 +265,18 @@ class AnthropicBatchClient:
         async def submitted_at() -> datetime:
             return began
 
-        # This batch was certainly made: a 404 need not mean that there is none.
-        await self._wait(lambda: look_at(batch_id, self, submitted_at), poll_interval, timeout)
-        return await despite_stale_answers(lambda: self.results(batch_id, custom_ids=custom_ids))
+        while True:
+            # This batch was certainly made: a 404 need not mean that there is none.
+            left = max(0.0, timeout - (datetime.now(UTC) - began).total_seconds())
+            await self._wait(lambda: look_at(batch_id, self, submitted_at), poll_interval, left)
+            try:
+                return await despite_stale_answers(
+                    lambda: self.results(batch_id, custom_ids=custom_ids),
+                    BatchNotEndedError,
+                    BatchNotFoundError,
+                )
+            except BatchNotEndedError:
+                continue  # a replica that is far behind
 
     async def cancel(self, batch_id: str) -> bool:
         """Ask Anthropic to stop the batch; False when it had already ended.

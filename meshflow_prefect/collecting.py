@@ -27,6 +27,8 @@ RESTARTS = 5
 """How many restarts in a row may bring no new row, before reading gives up."""
 REREADINGS = 2
 """How often a file that came whole, but lacks rows or holds garbled ones, is read once more."""
+_REREADINGS_OF_NOTHING = 4
+"""The same of a file without any line, which may be one that is not there yet."""
 PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0)
 """Seconds before the restart after 0, 1, 2 … restarts without a new row."""
 
@@ -87,6 +89,11 @@ class Reading:
     def absent(self) -> int:
         """How many rows the file should have besides those that were read."""
         return max(0, self.total - len(self.held))
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no line has come, the last time."""
+        return not self._has_begun
 
     @property
     def is_whole(self) -> bool:
@@ -206,7 +213,8 @@ async def fresh_rows(
                         yield fresh
         except ApiUnavailableError as error:
             cut = error
-        if reading.is_whole or (cut is None and rereadings == REREADINGS):
+        most = _REREADINGS_OF_NOTHING if reading.is_empty else REREADINGS
+        if reading.is_whole or (cut is None and rereadings >= most):
             return
         if cut is None:
             # A proxy may have ended the file early, or damaged it: no error tells.

@@ -45,7 +45,7 @@ async def adopt(run_id: str, batch_id: str, number: int | None = None) -> Entry:
         key = await AnthropicCredentials.aload(block) if block else AnthropicCredentials()
         async with key.get_client() as anthropic:
             job = await anthropic.status(batch_id)
-        if job.total not in (0, entry.work.requests):
+        if not job.may_hold(entry.work.requests):
             raise InvalidRequestError(
                 f"Batch {batch_id!r} has {job.total:,} requests, submission {entry.number} of run "
                 f"{run_id} has {entry.work.requests:,}: it is not the one that was lost."

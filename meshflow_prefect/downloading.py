@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from meshflow_prefect.answers import about, asked
 from meshflow_prefect.errors import (
@@ -39,7 +40,7 @@ async def results_file(sdk: AsyncAnthropic, job: BatchJob) -> AsyncGenerator[lis
             # The path is asked of the base URL rather than of the batch's `results_url`, so that
             # the key goes only to the host that it was configured for.
             lambda: sdk.get(
-                f"{BATCHES}/{job.batch_id}/results",
+                f"{BATCHES}/{quote(job.batch_id, safe='')}/results",
                 cast_to=httpx2.Response,
                 options={"headers": {"accept": "application/x-jsonl"}},
                 stream=True,

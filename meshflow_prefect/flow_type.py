@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import orjson
@@ -39,6 +39,9 @@ class BatchFlow(Flow[P, R]):
 
         def __call__(self, *args: Any, **kwargs: Any) -> Any:
             """Run the flow; see `prefect.Flow`."""
+            # Prefect goes through all parameters before the flow does.
+            args = tuple(map(_kept, args))
+            kwargs = {name: _kept(value) for name, value in kwargs.items()}
             outcome = super().__call__(*args, **kwargs)
             if not inspect.isawaitable(outcome):
                 return outcome
@@ -93,6 +96,10 @@ def batch_flow(belongs: Belongs, **options: Any) -> Callable[[Callable[P, R]], B
         return made
 
     return make
+
+
+def _kept(value: Any) -> Any:
+    return list(value) if isinstance(value, Generator | map | filter | zip) else value
 
 
 def _keys_replaced(parameters: dict[str, Any], replace: Callable[[str], Any]) -> dict[str, Any]:

@@ -36,9 +36,9 @@ async def read_list(
         found = list(jobs.values())[:limit]
         if len(found) == limit or claims_more is False or enough(found):
             return found
+        if not page or (not fresh and claims_more is None):
+            return found  # whatever the page before has claimed
         if not fresh:
-            if claims_more is None:  # it never said that there were more
-                return found
             raise MeshflowError(
                 f"The list of batches says that it goes on after {after!r}, and brings nothing "
                 f"new there: {len(found):,} batches can be seen. Whatever is at that address does "

@@ -271,6 +271,13 @@ class BatchJob:
         """Number of requests in the batch."""
         return sum(self.request_counts.get(kind, 0) for kind in REQUEST_KINDS)
 
+    def may_hold(self, requests: int) -> bool:
+        """Whether it may be a batch of so many requests.
+
+        A gateway may count nothing before the end, and count what has ended under two kinds.
+        """
+        return self.total in (0, requests) or requests in self.request_counts.values()
+
     def to_dict(self) -> dict[str, Any]:
         """Return every field, and `is_complete`, as JSON values (times as ISO 8601)."""
         values = {

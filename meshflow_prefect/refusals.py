@@ -39,5 +39,7 @@ def time_to_try_again(
     if told is None:
         return now + max(_FIRST_PAUSE, growing)
     asked_for = timedelta(seconds=max(_SHORTEST, min(told, LONGEST_SECONDS)))
-    # Told "in some seconds" for hours, a run that can be suspended need not be there all the time.
-    return now + (max(asked_for, growing) if suspends and growing > _WORTH_LEAVING else asked_for)
+    # Told "in some seconds" for hours, a run that can be suspended need not be there all the time;
+    # and told "at once", none need send its whole body each second.
+    is_grown = suspends and growing > _WORTH_LEAVING
+    return now + (max(asked_for, growing) if is_grown or told < _SHORTEST else asked_for)

@@ -136,7 +136,8 @@ def _succeeded(custom_id: str, message: Mapping[str, Any]) -> BatchResult:
     model = message.get("model")
     tokens = tokens_of(usage)
     # A reply whose usage is not told has its price all the same: it is not known, and not 0.
-    cost = cost_of(model, usage, tokens=tokens) if model and usage else None
+    is_told = usage.get("input_tokens") is not None or usage.get("output_tokens") is not None
+    cost = cost_of(model, usage, tokens=tokens) if model and is_told else None
     blocks = message["content"]
     texts = [block.get("text") or "" for block in blocks if block.get("type") == "text"]
     return BatchResult.of_reply(

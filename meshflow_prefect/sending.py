@@ -234,7 +234,7 @@ class Sender:
                     "for each: `meshflow-prefect adopt RUN BATCH --number NUMBER`."
                 )
         job = await self.anthropic.status(batch_id)
-        if job.total not in (0, entry.work.requests):
+        if not job.may_hold(entry.work.requests):
             raise BatchNotFoundError(
                 f"if_unknown: batch {batch_id!r} has {job.total:,} requests, and the submission "
                 f"{entry.work.requests:,}: it is not the one that was lost.",

@@ -81,11 +81,13 @@ class FileSummary:
     def __str__(self) -> str:
         counts = ", ".join(f"{count:,} {status}" for status, count in self.statuses.items())
         counts += f" ({self.refused:,} refused)" if self.refused else ""
-        cost = "of unknown cost" if self.cost_usd is None else f"US$ {self.cost_usd:.6g}"
+        cost = "of unknown cost"
+        if self.cost_usd is not None:
+            cost = f"US$ {self.cost_usd:.6g} (standard price US$ {self.standard_cost_usd:.6g})"
         return (
             f"{counted(self.rows, 'row')} of {self.source}: {counts}; "
             f"{counted(len(self.batch_ids), 'batch')}, "
-            f"{self.tokens:,} tokens, {cost} (standard price US$ {self.standard_cost_usd:.6g}); "
+            f"{self.tokens:,} tokens, {cost}; "
             f"written to {self.destination}"
         )
 

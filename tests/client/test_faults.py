@@ -210,14 +210,43 @@ async def test_of_the_page_of_a_proxy_its_words_are_quoted_in_one_line(
     assert str(told.value) == "No batch was made: 413: Request too large nginx."
 
 
-async def test_a_long_retry_after_is_not_slept_through(anthropic_emulator):
+@pytest.mark.parametrize("status", [401, 502])
+async def test_a_key_that_an_answer_repeats_is_in_no_error(scripted, status):
+    key = "key-of-a-gateway-42"
+    page = f"<html>Request headers: x-api-key: {key}, others: sk-ant-api03-of-another</html>"
+    answers = [
+        problem(status, "api_error", f"I do not like Bearer {key}"),
+        Answer(status, page.encode(), {"content-type": "text/html"}),
+    ]
+    scripted.script = lambda _call: answers.pop()
+
+    async with AnthropicBatchClient(key, base_url=scripted.base_url, max_retries=0) as client:
+        for call in (client.submit(numbered(1)), client.status("msgbatch_any")):
+            with pytest.raises(MeshflowError, match=r"\*{8}") as told:
+                await call
+            assert key not in repr(told.value)
+            assert "api03" not in str(told.value)
+
+
+def test_a_password_in_the_address_is_not_shown():
+    assert "secret" not in repr(AnthropicBatchClient("k", base_url="http://me:secret@host/v1"))
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry-after": "3600"}, 3600),
+        ({"retry-after-ms": "90000", "retry-after": "1"}, 90),
+        ({"retry-after": "inf"}, 1e9),
+    ],
+)
+async def test_a_long_retry_after_is_not_slept_through(anthropic_emulator, headers, seconds):
     """The process would be there for an hour, and hear of nothing."""
-    headers = {"retry-after": "3600"}
     anthropic_emulator.plan({"on": "retrieve", "status": 429, "headers": headers, "times": None})
 
     async with AnthropicBatchClient() as client, asyncio.timeout(20):
         with pytest.raises(ApiUnavailableError) as limited:
             await client.status("msgbatch_any")
 
-    assert limited.value.retry_after == 3600
+    assert limited.value.retry_after == seconds
     assert anthropic_emulator.state()["calls"]["GET /v1/messages/batches/{id}"] == 1

@@ -7,8 +7,10 @@ import re
 import pytest
 
 from meshflow_prefect import (
+    BatchRequest,
     InvalidRequestError,
     batch_agent_tasks,
+    batch_requests,
 )
 from tests.support.jobs import SOON, named, run_of
 
@@ -38,6 +40,17 @@ async def test_every_parameter_reaches_the_requests():
     assert result.usage["input_tokens"] > 300
     (cut,) = await batch_agent_tasks(["[[words 500]]"], max_tokens=5, poll_interval=SOON)
     assert cut.truncated
+
+
+async def test_what_can_be_gone_through_once_is_a_list_too():
+    texts = (text for text in named(2))
+    generated = await batch_agent_tasks(texts, poll_interval=SOON)
+    mapped = await batch_requests(
+        requests=map(BatchRequest, ["a", "b", "c"], named(3)), poll_interval=SOON
+    )
+
+    assert [result.succeeded for result in [*generated, *mapped]] == [True] * 5
+    assert [result.custom_id for result in mapped] == ["a", "b", "c"]
 
 
 async def test_the_system_prompt_may_be_empty():

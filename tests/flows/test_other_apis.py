@@ -124,6 +124,88 @@ async def test_a_lost_batch_is_found_in_a_list_that_leaves_things_out(emulator, 
     assert len(emulator.batches()) == scripted.count(CREATE) == 2
 
 
+@pytest.mark.anthropic_emulator(batch_seconds=40)
+async def test_a_lost_batch_that_was_seen_is_not_forgotten_for_what_a_later_list_counts(
+    emulator, scripted
+):
+    """A counter that is behind for one answer would have it sent, and paid for, again."""
+    lose_the_first_create(scripted)
+    looks: list[str] = []
+
+    def count(page: dict[str, Any]) -> None:
+        counted = page["data"][0]["request_counts"] if page["data"] else {}
+        if counted.get("processing"):
+            looks.append("")
+            # Right once, and then less than there are, for longer than the list is watched.
+            counted["processing"] -= len(looks) > 1
+
+    scripted.change = edited(LIST, count)
+
+    assert [result.succeeded for result in await job()] == [True] * 3
+    assert len(looks) > 1
+    assert len(emulator.batches()) == scripted.count(CREATE) == 1
+
+
+async def test_a_lost_batch_that_is_counted_twice_when_it_has_ended_is_found(emulator, scripted):
+    lose_the_first_create(scripted)
+    scripted.change = edited(
+        LIST, lambda page: [job["request_counts"].update(processing=2) for job in page["data"]]
+    )
+
+    assert [result.succeeded for result in await job()] == [True] * 3
+    assert len(emulator.batches()) == scripted.count(CREATE) == 1
+
+
+async def test_a_batch_with_a_status_of_a_later_version_does_not_hide_the_others(
+    emulator, scripted
+):
+    await batches_elsewhere(1)
+    lose_the_first_create(scripted)
+    scripted.change = edited(
+        LIST, lambda page: page["data"][-1].update(processing_status="archived")
+    )
+
+    assert [result.succeeded for result in await job()] == [True] * 3
+    assert len(emulator.batches()) == scripted.count(CREATE) == 2
+
+
+async def test_a_list_whose_last_page_is_empty_ends_there(emulator, scripted):
+    await batches_elsewhere(2)
+    scripted.change = edited(LIST, lambda page: page.update(has_more=True))
+
+    async with AnthropicBatchClient(base_url=scripted.base_url) as client:
+        assert len(await client.list()) == 2
+
+
+async def test_an_ended_batch_that_is_said_to_go_on_for_a_while_is_waited_for(emulator, scripted):
+    """By a replica that is behind, for longer than one call is repeated."""
+    said: list[str] = []
+
+    def change(call: str, answer: Answer) -> Answer:
+        if not call.startswith("GET /v1/messages/batches/") or call.endswith("/results"):
+            return answer
+        batch = orjson.loads(answer.body)
+        if batch["processing_status"] == "ended":
+            said.append("")
+            if 1 < len(said) < 8:
+                batch |= {"processing_status": "in_progress", "ended_at": None}
+        return Answer(answer.status, orjson.dumps(batch), JSON)
+
+    scripted.change = change
+
+    assert [result.succeeded for result in await job()] == [True] * 3
+    assert len(said) >= 8
+    assert len(emulator.batches()) == scripted.count(CREATE) == 1
+
+
+async def test_results_that_are_empty_for_a_while_are_read_again(emulator, scripted):
+    empty = [Answer(200, b"", JSON)] * 4
+    scripted.script = lambda call: empty.pop() if call.endswith("/results") and empty else None
+
+    assert [result.succeeded for result in await job()] == [True] * 3
+    assert empty == []
+
+
 @pytest.mark.parametrize(("body", "times"), [(b"{}", 7), (b"", 1), (b"<html>", 1)])
 async def test_a_list_that_is_none_is_not_an_empty_one(emulator, scripted, body, times):
     """Taken for empty, and for so long, it would say that nothing was accepted."""

@@ -50,6 +50,12 @@ def test_no_seconds_at_all_are_not_a_create_call_without_pause():
     assert pause(limited(0.0), spent=3600) >= 1
 
 
+@pytest.mark.parametrize("suspends", [True, False])
+def test_told_to_come_back_at_once_for_long_it_is_not_sent_every_second(suspends):
+    assert pause(limited(0.0), spent=0, suspends=suspends) == 1
+    assert pause(limited(0.0), spent=400, suspends=suspends) == 100
+
+
 def test_the_first_pause_is_short():
     assert pause(limited(), spent=0) == 2
 

@@ -233,7 +233,9 @@ def test_an_error_without_its_envelope_is_read_as_well():
     assert found.error == "overloaded_error: Full"
 
 
-@pytest.mark.parametrize("usage", [None, {}])
+@pytest.mark.parametrize(
+    "usage", [None, {}, {"input_tokens": None, "output_tokens": None, "service_tier": "batch"}]
+)
 def test_the_cost_of_a_reply_whose_usage_is_not_told_is_not_known(usage):
     found = parse_row(succeeded(usage=usage))
 
