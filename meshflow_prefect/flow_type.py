@@ -11,6 +11,7 @@ import orjson
 from prefect import Flow, State
 from pydantic import SecretStr
 
+from meshflow_prefect.lineage import works_for_another
 from meshflow_prefect.replayed import Belongs, calling, refusal
 
 P = ParamSpec("P")
@@ -39,6 +40,7 @@ class BatchFlow(Flow[P, R]):
 
         def __call__(self, *args: Any, **kwargs: Any) -> Any:
             """Run the flow; see `prefect.Flow`."""
+            works_for_another()
             # Prefect goes through all parameters before the flow does.
             args = tuple(map(_kept, args))
             kwargs = {name: _kept(value) for name, value in kwargs.items()}

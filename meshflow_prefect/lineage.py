@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import weakref
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -52,6 +53,24 @@ class Lineage:
             if run.deployment_id is not None:
                 return self.runs[: position + 1]
         return None
+
+
+_processes_of_others: set[int] = set()
+"""This process, by its id, where it is one: a fork of it begins with what it has noted."""
+
+
+def works_for_another() -> bool:
+    """Whether this process executes tasks of a flow that runs in another one.
+
+    So it is with `ProcessPoolTaskRunner`, and its kin. What is called in a task has a context of
+    its own, which does not say so: flows ask when they are called.
+    """
+    from prefect.context import FlowRunContext
+
+    context = FlowRunContext.get()
+    if context is not None and context.detached:
+        _processes_of_others.add(os.getpid())
+    return os.getpid() in _processes_of_others
 
 
 async def read_lineage(client: PrefectClient) -> Lineage | None:

@@ -274,9 +274,10 @@ class BatchJob:
     def may_hold(self, requests: int) -> bool:
         """Whether it may be a batch of so many requests.
 
-        A gateway may count nothing before the end, and count what has ended under two kinds.
+        A gateway may count nothing before the end, and after it what was processing before.
         """
-        return self.total in (0, requests) or requests in self.request_counts.values()
+        ended = self.total - self.request_counts.get("processing", 0)
+        return self.total in (0, requests) or (self.is_complete and ended == requests)
 
     def to_dict(self) -> dict[str, Any]:
         """Return every field, and `is_complete`, as JSON values (times as ISO 8601)."""

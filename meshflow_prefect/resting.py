@@ -14,7 +14,7 @@ from prefect.exceptions import PrefectException
 
 from meshflow_prefect.activity import busy
 from meshflow_prefect.errors import RunCancelledError, SuspensionError
-from meshflow_prefect.lineage import Lineage, read_lineage
+from meshflow_prefect.lineage import Lineage, read_lineage, works_for_another
 from meshflow_prefect.suspension import suspend
 
 if TYPE_CHECKING:
@@ -35,7 +35,9 @@ class Resting:
         self.prefect = prefect
         self.lineage = lineage
         """Where this code runs; None outside of a flow run."""
-        self.suspends = lineage is not None and lineage.in_this_process is not None
+        # The process of a flow would not hear that another one has suspended its run.
+        is_own = lineage is not None and lineage.in_this_process is not None
+        self.suspends = is_own and not works_for_another()
         self._display = display
         self._watch: Watch | None = None
         self._looked_at = time.monotonic()

@@ -168,6 +168,18 @@ def test_a_run_is_not_resumed_before_a_worker_can_have_seen_the_end_of_its_proce
     assert len(emulator.batches()) == 2
 
 
+def test_jobs_in_processes_of_a_task_runner_wait_there_and_all_of_them_end(worker, emulator, notes):
+    """The flow's own process would not hear of a suspension, and stay for good."""
+    run_id = worker.start(worker.deploy("pipelines.py:in_processes"))
+
+    worker.finish(run_id)
+
+    assert len(notes(run_id, "start")) == 1
+    assert "Suspended" not in [state.name for state in worker.states(run_id)]
+    assert len(emulator.batches()) == 2
+    wait_until(lambda: not processes_of_run(run_id), "all processes of the run have ended")
+
+
 def test_a_deployment_started_by_another_flow_suspends_itself_alone(worker, emulator, notes):
     worker.deploy("pipelines.py:pipeline", name="child")
     run_id = worker.start(worker.deploy("pipelines.py:starts_another"), deployment="pipeline/child")

@@ -12,6 +12,7 @@ from typing import Any
 from prefect import flow, task
 from prefect.deployments import run_deployment
 from prefect.runtime import flow_run
+from prefect.task_runners import ProcessPoolTaskRunner
 
 from meshflow_prefect import (
     AnthropicCredentials,
@@ -153,6 +154,18 @@ async def hasty() -> int:
     """Asks more often than a process can end and be started again."""
     note("start")
     return len(await batch_agent_tasks(["One.", "Two."], poll_interval=1.0))
+
+
+@task
+def pooled(text: str) -> int:
+    return len(asyncio.run(batch_agent_tasks([text], poll_interval=1.0)))
+
+
+@flow(task_runner=ProcessPoolTaskRunner(max_workers=2))
+def in_processes() -> int:
+    note("start")
+    futures = [pooled.submit(text) for text in ("One.", "Two.")]
+    return sum(future.result() for future in futures)
 
 
 @flow
