@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from meshflow_prefect.activity import busy
 from meshflow_prefect.errors import (
     ApiUnavailableError,
-    BatchNotEndedError,
     BatchNotFoundError,
     MeshflowError,
 )
@@ -107,8 +106,8 @@ async def collect_patiently(
 
     `read` begins anew each time it is called.
 
-    Raises `ApiUnavailableError`, or `BatchNotEndedError` where it says so again of a batch that has
-    ended, for a batch that is two days old, or that is not in the ledger of this run.
+    Raises `ApiUnavailableError` when it is away for a batch that is two days old, or that is not in
+    the ledger of this run.
     """
 
     async def read_at_work() -> Collected:
@@ -118,7 +117,7 @@ async def collect_patiently(
     while True:
         try:
             return await despite_stale_answers(read_at_work)
-        except (ApiUnavailableError, BatchNotEndedError, BatchNotFoundError) as error:
+        except (ApiUnavailableError, BatchNotFoundError) as error:
             entry = await entry_of_batch(rest.prefect, batch_id)
             if entry is None or datetime.now(UTC) - entry.submitted_at > _GIVES_UP:
                 raise

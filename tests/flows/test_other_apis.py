@@ -177,27 +177,6 @@ async def test_a_list_whose_last_page_is_empty_ends_there(emulator, scripted):
         assert len(await client.list()) == 2
 
 
-async def test_an_ended_batch_that_is_said_to_go_on_for_a_while_is_waited_for(emulator, scripted):
-    """By a replica that is behind, for longer than one call is repeated."""
-    said: list[str] = []
-
-    def change(call: str, answer: Answer) -> Answer:
-        if not call.startswith("GET /v1/messages/batches/") or call.endswith("/results"):
-            return answer
-        batch = orjson.loads(answer.body)
-        if batch["processing_status"] == "ended":
-            said.append("")
-            if 1 < len(said) < 8:
-                batch |= {"processing_status": "in_progress", "ended_at": None}
-        return Answer(answer.status, orjson.dumps(batch), JSON)
-
-    scripted.change = change
-
-    assert [result.succeeded for result in await job()] == [True] * 3
-    assert len(said) >= 8
-    assert len(emulator.batches()) == scripted.count(CREATE) == 1
-
-
 async def test_results_that_are_empty_for_a_while_are_read_again(emulator, scripted):
     empty = [Answer(200, b"", JSON)] * 4
     scripted.script = lambda call: empty.pop() if call.endswith("/results") and empty else None
