@@ -40,7 +40,7 @@ class BatchFlow(Flow[P, R]):
 
         def __call__(self, *args: Any, **kwargs: Any) -> Any:
             """Run the flow; see `prefect.Flow`."""
-            works_for_another()
+            works_for_another()  # to be noted: within the flow its own context hides the caller's
             # Prefect goes through all parameters before the flow does.
             args = tuple(map(_kept, args))
             kwargs = {name: _kept(value) for name, value in kwargs.items()}

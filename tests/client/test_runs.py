@@ -5,9 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from meshflow_prefect import AnthropicBatchClient
+from meshflow_prefect import AnthropicBatchClient, BatchResult
 from tests.support.jobs import numbered, quick
-from tests.support.scripted import Answer, problem
+from tests.support.scripted import Answer, ScriptedApi, problem
+
+
+async def run_of_three(scripted: ScriptedApi) -> list[BatchResult]:
+    async with AnthropicBatchClient(base_url=scripted.base_url, max_retries=0) as client:
+        return await client.run(numbered(3), poll_interval=0.05)
 
 
 @quick
@@ -27,8 +32,7 @@ async def test_a_batch_that_counts_nothing_is_read_again_where_a_row_is_missing(
         return answer
 
     scripted.change = change
-    async with AnthropicBatchClient(base_url=scripted.base_url, max_retries=0) as client:
-        results = await client.run(numbered(3), poll_interval=0.05)
+    results = await run_of_three(scripted)
 
     assert not lacking
     assert [result.succeeded for result in results] == [True] * 3
@@ -48,8 +52,7 @@ async def test_run_collects_although_one_answer_about_the_ended_batch_is_a_404(
         return answer
 
     scripted.change = change
-    async with AnthropicBatchClient(base_url=scripted.base_url, max_retries=0) as client:
-        results = await client.run(numbered(3), poll_interval=0.05)
+    results = await run_of_three(scripted)
 
     assert len(said) >= 3
     assert [result.succeeded for result in results] == [True] * 3
@@ -69,8 +72,7 @@ async def test_run_goes_on_where_a_replica_is_far_behind(scripted, anthropic_emu
         return answer
 
     scripted.change = change
-    async with AnthropicBatchClient(base_url=scripted.base_url, max_retries=0) as client:
-        results = await client.run(numbered(3), poll_interval=0.05)
+    results = await run_of_three(scripted)
 
     assert len(said) >= 8
     assert [result.succeeded for result in results] == [True] * 3
@@ -94,8 +96,7 @@ async def test_run_waits_for_a_batch_that_cannot_be_seen_at_first(scripted, anth
     answers = [problem(404, "not_found_error", "No such batch")]
     scripted.script = lambda call: answers.pop() if answers and "/msgbatch_" in call else None
 
-    async with AnthropicBatchClient(base_url=scripted.base_url, max_retries=0) as client:
-        results = await client.run(numbered(3), poll_interval=0.05)
+    results = await run_of_three(scripted)
 
     assert not answers
     assert [result.succeeded for result in results] == [True] * 3
