@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from typing import Protocol
 
 import orjson
@@ -87,7 +88,7 @@ class Filling:
 
     def __init__(self, limits: Limits = API_LIMITS) -> None:
         self._limits = limits
-        self._content = hashlib.sha256()
+        self._content = content_digest()
         self.requests = 0
         self.size = _AROUND
 
@@ -243,6 +244,15 @@ def id_suffix(seed: str) -> str:
 def are_task_ids(custom_ids: Iterable[str]) -> bool:
     """Whether all of these are ids as `task_ids` makes them, which name their job."""
     return all(_TASK_ID.fullmatch(custom_id) for custom_id in custom_ids)
+
+
+def content_digest() -> blake2b:
+    """Return what digests the content of a job, to as many hex digits as SHA-256 has.
+
+    All of it passes through here, and where the processor has no instruction for SHA-256 that takes
+    twice as long.
+    """
+    return blake2b(digest_size=32)
 
 
 def ids_digest(custom_ids: Iterable[str]) -> str:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
+from meshflow_prefect.chunking import content_digest
 from meshflow_prefect.filesystems import is_local
 
 
@@ -56,7 +57,7 @@ def contents_of(files: Iterable[ListedFile], filesystem: Any, url: str) -> str:
         content.update(_bytes(f"{file.relative}\0"))
         # What must not be read has its say when it is.
         with suppress(OSError), Path(file.path).open("rb") as stored:
-            content.update(hashlib.file_digest(stored, "sha256").digest())
+            content.update(hashlib.file_digest(stored, content_digest).digest())
     return content.hexdigest()
 
 

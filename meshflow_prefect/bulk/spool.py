@@ -29,7 +29,7 @@ from meshflow_prefect.bulk.making import AnyRecipe, Made
 from meshflow_prefect.bulk.plan import NOT_SENT, ChunkPlan, ModelShare, Plan
 from meshflow_prefect.bulk.progress import Progress
 from meshflow_prefect.bulk.uniqueness import Seen
-from meshflow_prefect.chunking import Filling, Limits, item_of
+from meshflow_prefect.chunking import Filling, Limits, content_digest, item_of
 from meshflow_prefect.errors import BadRowsError, InvalidRequestError, SourceError
 from meshflow_prefect.reading.rows import Row, RowSource, place_in
 
@@ -224,8 +224,9 @@ class _Writer:
         else:
             chunk_number, position = len(self._chunks), self._chunk.filling.requests
         if self._requests is not None:
-            digest = hashlib.sha256(params).digest()
-            earlier = self._requests.first(digest, (chunk_number, position))
+            digest = content_digest()
+            digest.update(params)
+            earlier = self._requests.first(digest.digest(), (chunk_number, position))
             if earlier is not None:
                 self._duplicates += 1
                 return int(earlier[0]), earlier[1]
