@@ -15,7 +15,6 @@ from collections.abc import (
 )
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from meshflow_prefect.answers import about, asked, create_failure
@@ -23,7 +22,7 @@ from meshflow_prefect.batch_answers import created_id, job_of
 from meshflow_prefect.chunking import Chunk, make_chunk
 from meshflow_prefect.collecting import Download, collect, collect_each, stream
 from meshflow_prefect.connecting import make_sdk
-from meshflow_prefect.downloading import BATCHES, results_file
+from meshflow_prefect.downloading import BATCHES, downloads
 from meshflow_prefect.errors import (
     BatchNotEndedError,
     BatchNotFoundError,
@@ -333,7 +332,7 @@ class AnthropicBatchClient:
     async def _download(self, job: BatchJob) -> Download:
         # As with the SDK: the first row would load the price list in the event loop.
         await asyncio.to_thread(load_prices)
-        return partial(results_file, await self._connected(), job)
+        return downloads(await self._connected(), job)
 
     async def _ended(self, batch_id: str) -> BatchJob:
         job = await self.status(batch_id)

@@ -1,10 +1,11 @@
-"""One download of the results file of an ended batch, from its first row to its end or a cut."""
+"""Downloads of the results file of an ended batch, each from its first row to its end or a cut."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from datetime import UTC, datetime
+from itertools import cycle
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -24,8 +25,24 @@ if TYPE_CHECKING:
 BATCHES = "/v1/messages/batches"
 
 
-async def results_file(sdk: AsyncAnthropic, job: BatchJob) -> AsyncGenerator[list[bytes], None]:
+def downloads(
+    sdk: AsyncAnthropic, job: BatchJob
+) -> Callable[[], AsyncGenerator[list[bytes], None]]:
+    """Return what begins the file anew, each time that it is called; see `results_file`.
+
+    Every second download is asked for uncompressed. Where a proxy's compression is damaged, or of
+    several members, of which the HTTP library reads the first one alone, it would never be whole.
+    """
+    encodings = cycle([{}, {"accept-encoding": "identity"}])
+    return lambda: results_file(sdk, job, next(encodings))
+
+
+async def results_file(
+    sdk: AsyncAnthropic, job: BatchJob, encoding: dict[str, str]
+) -> AsyncGenerator[list[bytes], None]:
     """Yield the lines of the file as they come in, some at a time, without their line ends.
+
+    `encoding` are the headers that say how it may be compressed.
 
     Raises `ApiUnavailableError` when the file cannot be opened for now or the stream is cut, and
     `ResultsUnavailableError` when Anthropic has removed the file.
@@ -42,7 +59,7 @@ async def results_file(sdk: AsyncAnthropic, job: BatchJob) -> AsyncGenerator[lis
             lambda: sdk.get(
                 f"{BATCHES}/{quote(job.batch_id, safe='')}/results",
                 cast_to=httpx2.Response,
-                options={"headers": {"accept": "application/x-jsonl"}},
+                options={"headers": {"accept": "application/x-jsonl", **encoding}},
                 stream=True,
             ),
             about(job.batch_id),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from datetime import UTC, datetime, timedelta
 
 import orjson
@@ -146,6 +147,26 @@ async def test_a_file_that_was_short_once_is_whole(scripted, reader, batch_id):
     collected = await reader.collect(batch_id, custom_ids=IDS)
     assert all(result.succeeded for result in collected.results)
     assert collected.is_whole
+
+
+@pytest.mark.parametrize("damage", ["several members", "a wrong checksum", "cut"])
+async def test_a_file_that_a_proxy_compressed_badly_is_read_uncompressed(
+    scripted, reader, batch_id, damage
+):
+    rows = [good(name) + b"\n" for name in IDS]
+    zipped = {
+        "several members": b"".join(map(gzip.compress, rows)),
+        "a wrong checksum": gzip.compress(b"".join(rows))[:-8] + bytes(8),
+        "cut": gzip.compress(b"".join(rows))[:-20],
+    }[damage]
+    answer = Answer(200, b"".join(rows), zipped=zipped)
+    scripted.script = lambda call: answer if call.endswith("/results") else None
+
+    collected = await reader.collect(batch_id, custom_ids=IDS)
+
+    assert [result.succeeded for result in collected.results] == [True] * 3
+    assert collected.is_whole
+    assert downloads(scripted, batch_id) == 2
 
 
 @pytest.mark.parametrize(

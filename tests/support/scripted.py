@@ -23,6 +23,8 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
     lacks: int = 0
     """How many of the bytes that the answer announces are never sent: it is cut there."""
+    zipped: bytes = b""
+    """The body as gzip, where there is one for callers who take it."""
 
 
 DROPPED = Answer(status=0)
@@ -87,12 +89,15 @@ def scripted_api(upstream: str) -> Iterator[ScriptedApi]:
             if answer is DROPPED:
                 self.close_connection = True
                 return
+            headers, sent = dict(answer.headers), answer.body
+            if answer.zipped and "gzip" in self.headers.get("accept-encoding", ""):
+                headers["content-encoding"], sent = "gzip", answer.zipped
             self.send_response_only(answer.status)
-            for name, value in answer.headers.items():
+            for name, value in headers.items():
                 self.send_header(name, value)
-            self.send_header("content-length", str(len(answer.body) + answer.lacks))
+            self.send_header("content-length", str(len(sent) + answer.lacks))
             self.end_headers()
-            self.wfile.write(answer.body)
+            self.wfile.write(sent)
             self.close_connection = bool(answer.lacks)
 
         def _pass_on(self, body: bytes) -> Answer:
