@@ -140,6 +140,8 @@ def _capped(error: anthropic.APIStatusError) -> bool:
 def _refused_key(error: Exception, facts: Mapping[str, Any]) -> MeshflowError | None:
     import anthropic
 
+    if _is_page(error):
+        return None
     if isinstance(error, anthropic.AuthenticationError | anthropic.PermissionDeniedError):
         return CredentialsError(
             f"Anthropic refused the key: {_said(error)}. Check the AnthropicCredentials block or "
@@ -155,7 +157,20 @@ def _passing(error: Exception) -> bool:
 
     if not isinstance(error, anthropic.APIStatusError):
         return True
-    return error.status_code in (408, 409, 429) or error.status_code >= 500
+    passing = error.status_code in (408, 409, 429) or error.status_code >= 500
+    return passing or _is_page(error)
+
+
+def _is_page(error: Exception) -> bool:
+    """Whether a firewall on the way forbids it, which says nothing of the key: the API says JSON.
+
+    Some do so for minutes, to check who asks or because too much was asked.
+    """
+    import anthropic
+
+    return isinstance(error, anthropic.PermissionDeniedError) and error.response.headers.get(
+        "content-type", ""
+    ).startswith("text/html")
 
 
 def _facts(error: Exception) -> dict[str, Any]:

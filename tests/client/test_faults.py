@@ -96,6 +96,16 @@ async def test_a_create_that_was_refused_is_sent_once_and_says_so(
         assert str(refused.value).startswith("No batch was made: ")
 
 
+async def test_a_create_that_a_firewall_forbids_is_refused_and_the_key_is_not_blamed(scripted):
+    page = Answer(403, b"<html>Access denied</html>", {"content-type": "text/html"})
+    scripted.script = lambda call: page if call == CREATE else None
+    async with AnthropicBatchClient(base_url=scripted.base_url) as client:
+        with pytest.raises(SubmissionRefusedError, match=r"No batch was made: 403: Access denied"):
+            await client.submit(numbered(1))
+
+    assert scripted.count(CREATE) == 1
+
+
 async def test_a_create_that_reached_nobody_made_no_batch():
     async with AnthropicBatchClient("key", base_url="http://127.0.0.1:1") as client:
         with pytest.raises(SubmissionRefusedError, match=r"No batch was made: .*connect"):

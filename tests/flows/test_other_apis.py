@@ -26,6 +26,10 @@ from tests.support.scripted import CREATE, DROPPED, Answer, ScriptedApi, problem
 
 LIST = "GET /v1/messages/batches?"
 JSON = {"content-type": "application/json"}
+FORBIDDEN = Answer(
+    403, b"<html><body><h1>Access denied</h1></body></html>", {"content-type": "text/html"}
+)
+"""What a firewall between here and the API shows, in place of all answers or of some."""
 
 
 def edited(prefix: str, edit: Callable[[dict[str, Any]], object]) -> Callable[..., Answer]:
@@ -319,3 +323,16 @@ async def test_a_page_in_place_of_the_results_is_not_taken_for_them(emulator, sc
 
     assert [result.succeeded for result in await job()] == [True] * 3
     assert pages == []
+
+
+async def test_the_page_of_a_firewall_that_forbids_a_while_does_not_end_the_wait(
+    emulator, scripted
+):
+    pages = [FORBIDDEN] * 6
+    scripted.script = lambda call: (
+        pages.pop() if call != CREATE and scripted.count(CREATE) and pages else None
+    )
+
+    assert [result.succeeded for result in await job()] == [True] * 3
+    assert pages == []
+    assert len(emulator.batches()) == scripted.count(CREATE) == 1
