@@ -6,7 +6,6 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from hashlib import blake2b
 from typing import Protocol
 
 import orjson
@@ -246,13 +245,13 @@ def are_task_ids(custom_ids: Iterable[str]) -> bool:
     return all(_TASK_ID.fullmatch(custom_id) for custom_id in custom_ids)
 
 
-def content_digest() -> blake2b:
-    """Return what digests the content of a job, to as many hex digits as SHA-256 has.
+def content_digest(content: bytes = b"") -> hashlib.blake2b:
+    """Begin a digest of the content of a job, with as many hex digits as SHA-256 has.
 
     All of it passes through here, and where the processor has no instruction for SHA-256 that takes
     twice as long.
     """
-    return blake2b(digest_size=32)
+    return hashlib.blake2b(content, digest_size=32)
 
 
 def ids_digest(custom_ids: Iterable[str]) -> str:

@@ -224,9 +224,8 @@ class _Writer:
         else:
             chunk_number, position = len(self._chunks), self._chunk.filling.requests
         if self._requests is not None:
-            digest = content_digest()
-            digest.update(params)
-            earlier = self._requests.first(digest.digest(), (chunk_number, position))
+            digest = content_digest(params).digest()
+            earlier = self._requests.first(digest, (chunk_number, position))
             if earlier is not None:
                 self._duplicates += 1
                 return int(earlier[0]), earlier[1]
