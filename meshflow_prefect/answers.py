@@ -17,6 +17,7 @@ from meshflow_prefect.errors import (
     SubmissionRefusedError,
     SubmissionUnknownError,
 )
+from meshflow_prefect.masking import without_key
 
 if TYPE_CHECKING:
     import anthropic
@@ -25,7 +26,6 @@ _T = TypeVar("_T")
 
 _NO_KEY = "No API key: set ANTHROPIC_API_KEY, pass `api_key`, or use an AnthropicCredentials block."
 
-_KEY, _MASK = re.compile(r"sk-ant-[\w-]+"), "********"
 _TAG = re.compile(r"<(style|script).*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 _QUOTED = 200
 """How many characters are quoted of an answer that is not the API's."""
@@ -124,6 +124,16 @@ def create_failure(error: Exception) -> MeshflowError:
     )
 
 
+def cut_off(lost: SubmissionUnknownError, *, sent: int, size: int) -> SubmissionRefusedError:
+    """Return what it means that a create call failed before all of its body had been sent."""
+    return SubmissionRefusedError(
+        f"No batch was made: the connection was lost when at most {sent:,} of {size:,} bytes had "
+        f"been sent ({lost.reason}). Where that goes on, something on the way may not take as many "
+        "at once: `max_bytes_per_batch` makes smaller batches.",
+        **lost.details | {"sent_bytes": sent},
+    )
+
+
 def _certainly_refused(status_code: int) -> bool:
     # A 408 or a 409 may come after the work was done, and a 5xx was seen to.
     return status_code < 500 and status_code not in (408, 409)
@@ -206,21 +216,17 @@ def _said(error: Exception) -> str:
     import anthropic
 
     if not isinstance(error, anthropic.APIError):
-        return f"the answer cannot be read: {_without_key(repr(error))}"
+        return f"the answer cannot be read: {without_key(repr(error))}"
     sent = error.request.headers
     key = sent.get("x-api-key") or sent.get("authorization", "").removeprefix("Bearer ")
     if not isinstance(error, anthropic.APIStatusError):
-        return _without_key(error.message, key).rstrip(".")
+        words = [error.message.rstrip("."), str(error.__cause__ or "").rstrip(".")]
+        return without_key(": ".join(filter(None, words)), key)
     body: Any = error.body
     told = body.get("error") if isinstance(body, dict) else None
     if not isinstance(told, dict):
         # The page of a proxy, say.
-        text = " ".join(_TAG.sub(" ", _without_key(error.message, key)).split())
+        text = " ".join(_TAG.sub(" ", without_key(error.message, key)).split())
         return f"{error.status_code}: {text[:_QUOTED].rstrip('.')}"
     kind, message = told.get("type", "error"), told.get("message", error.message)
-    return _without_key(f"{error.status_code} {kind}: {str(message).rstrip('.')}", key)
-
-
-def _without_key(words: str, key: str = "") -> str:
-    """Return what was answered without the key, which some gateways repeat."""
-    return _KEY.sub(_MASK, words.replace(key, _MASK) if key else words)
+    return without_key(f"{error.status_code} {kind}: {str(message).rstrip('.')}", key)

@@ -17,7 +17,7 @@ from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
-from meshflow_prefect.answers import about, asked, create_failure
+from meshflow_prefect.answers import about, asked, create_failure, cut_off
 from meshflow_prefect.batch_answers import created_id, job_of
 from meshflow_prefect.chunking import Chunk, make_chunk
 from meshflow_prefect.collecting import Download, collect, collect_each, stream
@@ -126,12 +126,16 @@ class AnthropicBatchClient:
         from anthropic.types.messages import MessageBatch
 
         ends = until or datetime.now(UTC) + timedelta(seconds=self.create_seconds(chunk))
+        sent = 0
 
         async def blocks() -> AsyncIterator[bytes]:
+            nonlocal sent
             for block in chunk.body():
                 # Time that a process was stopped, or a machine slept, is not seen by timers.
                 if datetime.now(UTC) >= ends:
                     raise TimeoutError
+                # Before it goes out: what is counted is the most that can have arrived.
+                sent += len(block)
                 yield block
 
         headers = {"content-type": "application/json", "content-length": str(chunk.size)}
@@ -149,6 +153,10 @@ class AnthropicBatchClient:
         try:
             async with asyncio.timeout((ends - datetime.now(UTC)).total_seconds()):
                 return await asked(send, create_failure)
+        except SubmissionUnknownError as lost:
+            if sent == chunk.size:
+                raise
+            raise cut_off(lost, sent=sent, size=chunk.size) from None
         except TimeoutError:
             raise SubmissionUnknownError(
                 f"The create call was given up at {ends:%F %T %Z}, without an answer: there may be "

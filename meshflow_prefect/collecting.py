@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from meshflow_prefect.errors import ApiUnavailableError, MeshflowError, ResultsUnavailableError
+from meshflow_prefect.masking import without_key
 from meshflow_prefect.models import BatchJob, BatchResult, Collected
 from meshflow_prefect.reporting import reading_faults
 from meshflow_prefect.results import in_input_order, missing, parse_row, removed, unreadable
@@ -106,7 +107,7 @@ class Reading:
         To take the requests for lost would throw away what is paid for.
         """
         if self._other and self.absent:
-            shown = self._other.decode("utf-8", "replace")
+            shown = without_key(self._other.decode("utf-8", "replace"))
             raise ApiUnavailableError(
                 f"Batch {job.batch_id!r}: in place of its results there came {shown!r}…",
                 batch_id=job.batch_id,

@@ -73,7 +73,10 @@ class CredentialsError(MeshflowError):
 
 
 class SubmissionRefusedError(MeshflowError):
-    """Anthropic refused the create, or could not be reached: certainly no batch was made."""
+    """Anthropic refused the create, or could not be reached: certainly no batch was made.
+
+    Where the connection was lost amid the body, `sent_bytes` holds the most that can have arrived.
+    """
 
 
 class RateLimitedError(SubmissionRefusedError):

@@ -17,6 +17,7 @@ _WORTH_LEAVING = timedelta(minutes=1)
 
 _OUTAGE = timedelta(hours=24)
 _OUTAGE_IN_PROCESS = timedelta(minutes=2)
+_CUT_OFF = timedelta(minutes=15)
 
 
 def time_to_try_again(
@@ -27,11 +28,14 @@ def time_to_try_again(
     `since` is when it was sent first. A 429 or 529 is waited out for as long as Anthropic says, at
     most an hour at a time. Where nobody was reached, a run that can be suspended tries for 24
     hours, and one that waits in its process for two minutes, since there someone may have mistyped
-    the address. The pauses grow with the time already spent. Every other refusal is for good.
+    the address. Where the call was cut off amid its body, a run tries for no more than 15 minutes:
+    something on the way may not take as much. The pauses grow with the time already spent. Every
+    other refusal is for good.
     """
     for_now = isinstance(refusal, RateLimitedError)
     unreached = refusal.details.get("status_code", 0) is None
-    given_up = now - since > (_OUTAGE if suspends else _OUTAGE_IN_PROCESS)
+    outage = _CUT_OFF if "sent_bytes" in refusal.details else _OUTAGE
+    given_up = now - since > (outage if suspends else _OUTAGE_IN_PROCESS)
     if not for_now and (not unreached or given_up):
         raise refusal
     growing = min((now - since) * _PAUSE_FRACTION, _LAST_PAUSE)

@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from meshflow_prefect.errors import MeshflowError
+from meshflow_prefect.masking import without_key
 from meshflow_prefect.models import RESULTS_KEPT, BatchResult
 from meshflow_prefect.pricing import cost_of, tokens_of
 
@@ -29,7 +30,7 @@ def parse_row(line: bytes) -> BatchResult:
         return _result(row["custom_id"], row["result"])
     # What a line of another shape does wherever it is looked into.
     except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
-        shown = line[:80].decode("utf-8", "replace")
+        shown = without_key(line[:80].decode("utf-8", "replace"))
         raise MeshflowError(f"Not a result row ({error!r}): {shown!r}…") from None
 
 
@@ -87,7 +88,7 @@ def missing(custom_id: str) -> BatchResult:
 
 def unreadable(custom_id: str, line: bytes) -> BatchResult:
     """Return the result of a request whose row, which begins like `line`, is garbled."""
-    shown = line.decode("utf-8", "replace")
+    shown = without_key(line.decode("utf-8", "replace"))
     return _absent(custom_id, "unreadable_row", f"The row cannot be read: {shown!r}…")
 
 
@@ -162,6 +163,6 @@ def _errored(custom_id: str, response: Mapping[str, Any]) -> BatchResult:
     return BatchResult(
         custom_id,
         "errored",
-        error=f"{kind}: {error.get('message') or 'no message'}",
+        error=without_key(f"{kind}: {error.get('message') or 'no message'}"),
         error_type=kind,
     )

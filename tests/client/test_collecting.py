@@ -370,3 +370,19 @@ async def test_a_page_is_no_stream_without_rows(scripted, reader, batch_id):
 
     with pytest.raises(ApiUnavailableError, match="in place of its results"):
         assert [result async for result in reader.iter_results(batch_id)] == []
+
+
+async def test_a_key_that_is_repeated_in_place_of_a_result_is_not_shown(scripted, reader, batch_id):
+    key = "sk-ant-key-of-this-test-0123456789"
+    told = {"type": "error", "error": {"type": "api_error", "message": f"Key {key} is busy."}}
+    garbled = b'{"custom_id": "row-1", "key": "%b", "result"' % key.encode()
+    serve(scripted, [file(of("row-0", {"type": "errored", "error": told}), garbled)] * 3)
+    rows = {row.custom_id: row for row in await reader.results(batch_id)}
+    assert rows["row-0"].error == "api_error: Key ******** is busy."
+    assert "cannot be read" in rows["row-1"].error
+    assert "sk-ant" not in repr(rows)
+
+    serve(scripted, [Answer(200, f"<p>Who is {key}?".encode())] * 3)
+    with pytest.raises(ApiUnavailableError, match="Who is ") as refused:
+        await reader.results(batch_id)
+    assert "sk-ant" not in repr(refused.value)

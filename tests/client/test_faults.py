@@ -18,6 +18,7 @@ from meshflow_prefect import (
     SubmissionRefusedError,
     SubmissionUnknownError,
 )
+from meshflow_prefect.chunking import make_chunk
 from tests.support.jobs import numbered, quick, stepped
 from tests.support.scripted import CREATE, DROPPED, Answer, problem
 
@@ -45,6 +46,22 @@ async def test_a_create_whose_answer_is_lost_is_sent_once_and_reported_as_unknow
     assert scripted.count(CREATE) == 1
     assert [batch["requests"] for batch in anthropic_emulator.batches()] == [3]
     assert not isinstance(lost.value, SubmissionRefusedError)
+
+
+async def test_a_create_that_is_cut_off_amid_its_body_has_certainly_made_no_batch(
+    scripted, anthropic_emulator
+):
+    """So do proxies that take no bodies of this size: they answer and close at once."""
+    scripted.cut_off = 1
+    large = [BatchRequest(f"row-{n}", "word " * 200_000) for n in range(10)]
+    async with AnthropicBatchClient(base_url=scripted.base_url) as client:
+        with pytest.raises(SubmissionRefusedError, match="No batch was made") as refused:
+            await client.submit(large)
+        assert "max_bytes_per_batch" in str(refused.value)
+        assert 0 < refused.value.sent_bytes < make_chunk(large).size
+        assert anthropic_emulator.batches() == []
+        await client.submit(large)
+    assert scripted.calls == [CREATE, CREATE]
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

@@ -336,3 +336,17 @@ async def test_the_page_of_a_firewall_that_forbids_a_while_does_not_end_the_wait
     assert [result.succeeded for result in await job()] == [True] * 3
     assert pages == []
     assert len(emulator.batches()) == scripted.count(CREATE) == 1
+
+
+async def test_creates_that_are_cut_off_amid_their_bodies_are_sent_again(emulator, scripted):
+    """Nothing is looked for, as no batch can have been made of a part."""
+    scripted.cut_off = 2
+    prompts = ["word " * 200_000 for _ in range(10)]
+
+    results = await batch_agent_tasks(prompts, poll_interval=SOON)
+
+    assert [result.succeeded for result in results] == [True] * 10
+    assert scripted.count(CREATE) == 3
+    assert len(emulator.batches()) == 1
+    create, *_, last = [n for n, call in enumerate(scripted.calls) if call == CREATE]
+    assert set(scripted.calls[create:last]) == {CREATE}

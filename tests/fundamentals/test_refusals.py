@@ -108,6 +108,19 @@ def test_where_nobody_is_reached_it_is_given_up_after_a_time(suspends, patience)
         pause(unreached(), longest + 1, suspends=suspends)
 
 
+@pytest.mark.parametrize(
+    ("suspends", "patience"), [(False, timedelta(minutes=2)), (True, timedelta(minutes=15))]
+)
+def test_where_the_call_is_cut_off_amid_its_body_it_is_given_up_sooner(suspends, patience):
+    """It may be too large for something on the way, and goes out whole each time."""
+    longest = patience.total_seconds()
+    cut_off = SubmissionRefusedError("Cut off.", status_code=None, sent_bytes=9)
+    assert pause(cut_off, longest, suspends=suspends) >= 2
+
+    with pytest.raises(SubmissionRefusedError, match="Cut off"):
+        pause(cut_off, longest + 1, suspends=suspends)
+
+
 @given(SPENT.filter(lambda spent: spent < 24 * HOURS))
 def test_where_nobody_is_reached_the_pauses_are_those_of_a_limit(spent):
     assert pause(unreached(), spent) == pause(limited(), spent)

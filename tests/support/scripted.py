@@ -50,6 +50,8 @@ class ScriptedApi:
     """Called with method and path; None passes the call on."""
     after: Callable[[str], Answer | None] = lambda _call: None
     """The same, after the call has been passed on: what comes back instead of the true answer."""
+    cut_off: int = 0
+    """How many create calls are still to be cut off before their bodies have been read."""
     change: Callable[[str, Answer], Answer] = lambda _call, answer: answer
     """Called with method and path and the true answer: what comes back in its place."""
 
@@ -79,9 +81,13 @@ def scripted_api(upstream: str) -> Iterator[ScriptedApi]:
             self._take()
 
         def _take(self) -> None:
-            body = self.rfile.read(int(self.headers.get("content-length", 0)))
             call = f"{self.command} {self.path}"
             api.calls.append(call)
+            if call == CREATE and api.cut_off:
+                api.cut_off -= 1
+                self.close_connection = True
+                return
+            body = self.rfile.read(int(self.headers.get("content-length", 0)))
             answer = api.script(call)
             if answer is None:
                 passed_on = self._pass_on(body)
