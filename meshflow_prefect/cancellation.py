@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from prefect import get_client
 from prefect.logging import get_run_logger
 
+from meshflow_prefect.candidates import candidates_of
 from meshflow_prefect.credentials import AnthropicCredentials
+from meshflow_prefect.errors import MeshflowError, SubmissionUnknownError
 from meshflow_prefect.heartbeat import sender_is_done
 from meshflow_prefect.ledger import Entry, Ledger
 from meshflow_prefect.lineage import lineage_of
+from meshflow_prefect.reporting import counted
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -22,8 +26,18 @@ RUN_RESOURCE = "prefect.flow-run."
 """What comes before a flow run's id where an event names it."""
 
 
-async def batches_to_cancel(run_id: UUID) -> list[tuple[str, AnthropicCredentials]]:
-    """Return the batches that a run, and the runs below it, submitted and do not want to keep.
+@dataclass(frozen=True)
+class Abandoned:
+    """What a cancelled run, and the runs below it, submitted and do not want to keep."""
+
+    batches: list[tuple[str, AnthropicCredentials]]
+    """With the keys that they were submitted with."""
+    lost: list[SubmissionUnknownError]
+    """Of create calls that were under way, and whose batches cannot be told from others."""
+
+
+async def abandoned_by(run_id: UUID) -> Abandoned:
+    """Return what is to be cancelled with a run.
 
     Shows the runs below it as cancelled too: they wait for nothing any more.
     """
@@ -32,13 +46,19 @@ async def batches_to_cancel(run_id: UUID) -> list[tuple[str, AnthropicCredential
         entries = [e for e in await ledger.entries() if str(run_id) in e.run_ids]
         await _show_as_cancelled(prefect, run_id, entries)
         wanted = [e for e in entries if e.work.on_cancel == "cancel_batches"]
-        settled = [await _settled(ledger, entry) for entry in wanted]
-    keys = {block: await _key(block) for block in {entry.work.block for entry in settled}}
-    return [
-        (entry.batch_id, key)
-        for entry in settled
-        if entry.batch_id and (key := keys[entry.work.block]) is not None
-    ]
+        batches: list[tuple[str, AnthropicCredentials]] = []
+        lost: list[SubmissionUnknownError] = []
+        keys = {block: await _key(block) for block in {entry.work.block for entry in wanted}}
+        for entry in wanted:
+            key = keys[entry.work.block]
+            settled = entry if entry.batch_id else await sender_is_done(ledger, entry)
+            if settled is None or key is None:
+                continue
+            if settled.batch_id:
+                batches.append((settled.batch_id, key))
+            elif error := await _unknown(settled, key, prefect):
+                lost.append(error)
+    return Abandoned(batches, lost)
 
 
 async def _key(block: str) -> AnthropicCredentials | None:
@@ -50,20 +70,35 @@ async def _key(block: str) -> AnthropicCredentials | None:
         return None
 
 
-async def _settled(ledger: Ledger, entry: Entry) -> Entry:
-    """Return the entry when its create call, if one is under way, has been answered."""
-    if entry.batch_id:
-        return entry
-    seen = await sender_is_done(ledger, entry)
-    if seen is not None and not seen.batch_id:
-        get_run_logger().warning(
-            "The create call of %s requests at %s has no recorded answer: there may be a batch of "
-            "that size and time. Look for it with `meshflow-prefect list`, and cancel it by its "
-            "id: what is not proved to belong to the run is left alone.",
-            f"{entry.work.requests:,}",
-            entry.intended_at,
+async def _unknown(
+    entry: Entry, key: AnthropicCredentials, prefect: PrefectClient
+) -> SubmissionUnknownError | None:
+    """Return which batches may be that of a create call whose answer is not recorded, if any are.
+
+    They are named and not cancelled: before there are results, nothing proves whose a batch is.
+    """
+    call = f"The create call of {counted(entry.work.requests, 'request')} at {entry.intended_at}"
+    try:
+        async with key.get_client() as anthropic:
+            jobs, _ = await candidates_of(entry, {}, anthropic, prefect)
+    except MeshflowError as error:
+        return SubmissionUnknownError(
+            f"{call} has no recorded answer, and the batches cannot be looked through: {error} "
+            "There may be one, which goes on: look for it with `meshflow-prefect list`."
         )
-    return seen or entry
+    jobs = [job for job in jobs if not job.is_complete]
+    if not jobs:
+        get_run_logger().warning(
+            "%s has no recorded answer, and the list of batches shows none of that size and time.",
+            call,
+        )
+        return None
+    names = ", ".join(job.batch_id for job in jobs)
+    return SubmissionUnknownError(
+        f"{call} has no recorded answer. What it may have made goes on, and is billed: it is among "
+        f"{names}. What no other program has made is cancelled by `meshflow-prefect cancel BATCH`.",
+        candidates=[job.batch_id for job in jobs],
+    )
 
 
 async def _show_as_cancelled(prefect: PrefectClient, run_id: UUID, entries: list[Entry]) -> None:

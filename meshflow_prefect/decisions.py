@@ -63,19 +63,22 @@ async def submit_anew(run_id: str, number: int | None = None) -> Entry:
 
 
 async def wake(run_id: str) -> FlowRun:
-    """Have a run started again that is suspended without a time to go on, and return it.
+    """Have a run started again that nothing else will start, and return it.
 
-    That is a run whose machine and worker died together between the two calls of a suspension. Of
-    a run below, it is the run of its process that is woken. Raises `InvalidRequestError` for a run
-    that is in another state: it goes on by itself, or has ended.
+    That is a run in Suspended without a time to go on, whose machine and worker died together
+    between the two calls of a suspension; or in Pending, whose worker died as it took the run up.
+    Of a run below, it is the run of its process that is woken. Raises `InvalidRequestError` for a
+    run that is in another state: it goes on by itself, or has ended.
     """
     async with get_client() as prefect:
         runs = (await _lineage(prefect, run_id)).in_this_process
         own = runs[-1] if runs is not None else None
-        if own is None or own.state is None or not own.state.is_paused():
+        state = None if own is None else own.state
+        if own is None or state is None or not (state.is_paused() or state.is_pending()):
             found = "no deployment" if own is None else f"the state {own.state_name!r}"
             raise InvalidRequestError(
-                f"Run {run_id} has {found}: only a run in 'Suspended' can be woken."
+                f"Run {run_id} has {found}: only a run in 'Suspended' can be woken, or one in "
+                "'Pending' that no worker is starting any more."
             )
         now: State = Scheduled(name="Resuming", scheduled_time=datetime.now(UTC))
         await prefect.set_flow_run_state(own.id, now)

@@ -12,7 +12,7 @@ from prefect import flow
 from prefect.logging import get_run_logger
 from pydantic import SecretStr, SkipValidation
 
-from meshflow_prefect.cancellation import RUN_RESOURCE, batches_to_cancel
+from meshflow_prefect.cancellation import RUN_RESOURCE, abandoned_by
 from meshflow_prefect.chunking import MAX_BYTES, MAX_REQUESTS, task_ids
 from meshflow_prefect.credentials import AnthropicCredentials
 from meshflow_prefect.errors import InvalidRequestError, MeshflowError
@@ -243,10 +243,16 @@ async def cancel_batches(flow_run_id: str) -> list[str]:
     Raises:
         MeshflowError: a batch cannot be cancelled, for the first reason that came: it was deleted,
             say. All others were asked for.
+        SubmissionUnknownError: the run was cancelled amid a create call, and what that may have
+            made goes on: the error names it. All others were asked for.
     """
     cancelled: list[str] = []
+    abandoned = await abandoned_by(UUID(flow_run_id.removeprefix(RUN_RESOURCE)))
     failure: MeshflowError | None = None
-    for batch_id, key in await batches_to_cancel(UUID(flow_run_id.removeprefix(RUN_RESOURCE))):
+    for lost in abandoned.lost:
+        get_run_logger().warning("Not cancelled: %s", lost)
+        failure = failure or lost
+    for batch_id, key in abandoned.batches:
         try:
             if await cancel_batch(batch_id, credentials=key):
                 cancelled.append(batch_id)

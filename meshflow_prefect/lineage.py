@@ -29,8 +29,9 @@ class Lineage:
     runs: tuple[FlowRun, ...]
     call_site: str
     """Names the place in the parent that called the current run. A fresh run of the same call,
-    made after a failure, has the same; empty where Prefect numbers the call at random, as it does
-    for a subflow that is called inside a task."""
+    made after a failure, has the same. Empty where that cannot be told: Prefect numbers a subflow
+    that is called inside a task at random, and the runs of deployments that a flow starts from 0
+    again at each replay, whichever of them it starts."""
 
     @property
     def current(self) -> FlowRun:
@@ -100,7 +101,8 @@ async def lineage_of(client: PrefectClient, run_id: UUID) -> Lineage:
     while (calling_task_id := runs[-1].parent_task_run_id) is not None:
         calling_task = await client.read_task_run(calling_task_id)
         if len(runs) == 1:
-            call_site = str(calling_task_id) if calling_task.dynamic_key.isdigit() else ""
+            is_told = calling_task.dynamic_key.isdigit() and runs[0].deployment_id is None
+            call_site = str(calling_task_id) if is_told else ""
         parent_id: UUID | None = calling_task.flow_run_id
         if parent_id is None:
             break

@@ -23,10 +23,12 @@ class Claims:
 
     def __init__(self) -> None:
         self._takers: dict[tuple[UUID, int], tuple[Lineage, Surroundings]] = {}
+        self._asked: dict[tuple[UUID, int], str] = {}
 
-    def take(self, lineage: Lineage, entry: Entry) -> None:
+    def take(self, lineage: Lineage, entry: Entry, work: Work) -> None:
         """Note that the current attempt of the current run, and of the task, uses the entry."""
         self._takers[lineage.root.id, entry.number] = (lineage, Surroundings())
+        self._asked[lineage.root.id, entry.number] = work.digest
 
     def give_back(self, lineage: Lineage, entry: Entry) -> None:
         """Forget that the current attempt of the current run uses the entry."""
@@ -43,6 +45,21 @@ class Claims:
             return True
         attempts = {run.id: run.run_count for run in taker.runs}
         return any(attempts.get(run.id, run.run_count) != run.run_count for run in lineage.runs)
+
+    def given_to_others(
+        self, entries: Iterable[Entry], lineage: Lineage, work: Work
+    ) -> Entry | None:
+        """Return what was submitted of this very content, and is used by a call of other content.
+
+        So it is where a redeploy has put a call before the one that submitted.
+        """
+        for entry in entries:
+            is_same = (entry.work.part, entry.work.digest) == (work.part, work.digest)
+            if is_same and not self.is_free(lineage, entry):
+                asked = self._asked[lineage.root.id, entry.number]
+                if asked != work.digest:
+                    return entry
+        return None
 
 
 def match(entries: Iterable[Entry], lineage: Lineage, work: Work) -> Entry | None:

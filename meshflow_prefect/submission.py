@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from meshflow_prefect.activity import busy
 from meshflow_prefect.candidates import newest_batch
-from meshflow_prefect.errors import InvalidRequestError, SubmissionUnknownError
+from meshflow_prefect.errors import ContentChangedError, InvalidRequestError, SubmissionUnknownError
 from meshflow_prefect.job_keys import check_content, hold, submitted_by_holder
 from meshflow_prefect.ledger import Entry, Ledger, Work
 from meshflow_prefect.lineage import Lineage, mark
@@ -19,6 +21,8 @@ from meshflow_prefect.resting import Resting, resting
 from meshflow_prefect.sending import Sender
 
 if TYPE_CHECKING:
+    from prefect.client.orchestration import PrefectClient
+
     from meshflow_prefect.chunking import Chunk
     from meshflow_prefect.client import AnthropicBatchClient
 
@@ -148,6 +152,11 @@ async def _claim(
         else:
             free = [entry for entry in entries if _claims.is_free(lineage, entry)]
             found = match(free, lineage, work)
+            while found is not None and await _is_given_up(found, lineage, sender.rest.prefect):
+                free.remove(found)
+                found = match(free, lineage, work)
+            if found is None and (other := _claims.given_to_others(entries, lineage, work)):
+                raise _other_order(other)
         is_mine = found is None
         if found is None:
             newest = await newest_batch(sender.anthropic)
@@ -157,8 +166,35 @@ async def _claim(
         # None: an execution of this run in another process was first. Look again.
         if found is not None:
             if ledger.root_id == lineage.root.id:
-                _claims.take(lineage, found)
+                _claims.take(lineage, found, work)
             return found, is_mine
+
+
+async def _is_given_up(entry: Entry, lineage: Lineage, prefect: PrefectClient) -> bool:
+    """Whether an entry is that of a run that was cancelled, its batch too, and is not this one."""
+    from prefect.exceptions import ObjectNotFound
+
+    if is_own(entry, lineage) or entry.work.on_cancel == "keep":
+        return False
+    above = {str(run.id) for run in lineage.runs}
+    for run_id in entry.run_ids:
+        if run_id not in above:
+            with suppress(ObjectNotFound):
+                state = (await prefect.read_flow_run(UUID(run_id))).state
+                if state is not None and (state.is_cancelled() or state.is_cancelling()):
+                    return True
+    return False
+
+
+def _other_order(entry: Entry) -> ContentChangedError:
+    return ContentChangedError(
+        f"These {counted(entry.work.requests, 'request')} were submitted at {entry.intended_at} as "
+        f"batch {entry.batch_id or 'unknown'!r}, and a call of other requests, which comes where "
+        "they came then, has been given it: the flow makes other calls than it did when it ran "
+        "before. Nothing was submitted. Deploy the calls in their order of then and retry the "
+        "run, or start a new one and collect that batch by its id.",
+        batch_id=entry.batch_id,
+    )
 
 
 async def _copy(entry: Entry, ledger: Ledger, lineage: Lineage, work: Work) -> None:

@@ -11,7 +11,7 @@ import pytest
 from prefect import flow, get_client, task
 from prefect.client.schemas.objects import FlowRun
 from prefect.runtime import flow_run
-from prefect.states import Paused, Running
+from prefect.states import Paused, Pending, Running
 
 from meshflow_prefect import batch_agent_tasks
 from tests.support.jobs import SOON, named
@@ -71,12 +71,14 @@ def test_a_run_that_has_lost_no_answer_has_nothing_to_decide(run, run_id, decisi
 
 
 @pytest.mark.parametrize("started_by", ["a person", "another flow"])
-def test_a_run_that_was_left_in_suspended_is_woken(run, stack, monkeypatch, started_by):
+@pytest.mark.parametrize("left_in", ["Suspended", "Pending"])
+def test_a_run_that_was_left_alone_is_woken(run, stack, monkeypatch, started_by, left_in):
+    """In Suspended by its process, or in Pending by the worker that had taken it up."""
     monkeypatch.setattr(stack, "pool", "nobody")  # no worker is to take it
     stack.create_pool()
     deployment = stack.deploy("pipelines.py:composed", name="nobody")
 
-    async def left_in_suspended() -> FlowRun:
+    async def left_alone() -> FlowRun:
         async with get_client() as prefect:
             calling = None
             if started_by == "another flow":
@@ -85,12 +87,15 @@ def test_a_run_that_was_left_in_suspended_is_woken(run, stack, monkeypatch, star
             made = await prefect.create_flow_run_from_deployment(
                 deployment, parent_task_run_id=calling.id if calling is not None else None
             )
-            for state in (Running(), Paused(name="Suspended")):
+            states = (
+                (Running(), Paused(name="Suspended")) if left_in == "Suspended" else (Pending(),)
+            )
+            for state in states:
                 await prefect.set_flow_run_state(made.id, state)
             return made
 
-    left = str(asyncio.run(left_in_suspended()).id)
-    assert stack.read(left).state.name == "Suspended"
+    left = str(asyncio.run(left_alone()).id)
+    assert stack.read(left).state.name == left_in
 
     woken = run("wake", left)
 

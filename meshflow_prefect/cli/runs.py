@@ -62,7 +62,7 @@ def resubmit(run_id: str, *, number: int | None = None) -> None:
 
 @app.command
 def wake(run_id: str) -> None:
-    """Start a run again that stays in Suspended, because its process died while it suspended it.
+    """Start a run again that stays in Suspended or Pending: its process or its worker died there.
 
     Parameters
     ----------

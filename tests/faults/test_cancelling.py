@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from prefect.client.schemas.filters import FlowFilter, FlowFilterName
+from prefect.client.schemas.objects import FlowRun
 
 from meshflow_prefect.emulator import Emulator
 from tests.faults.matrix import Row
@@ -40,6 +42,16 @@ def statuses(emulator: Emulator, since: int) -> list[str]:
     """What became of the batches that were made after the first `since`."""
     batches = emulator.batches()
     return [batch["status"] for batch in batches[: len(batches) - since]]
+
+
+def cancellation_of(stack: Stack, run_id: str) -> FlowRun | None:
+    """The run of `cancel-batches` for a run, once it has ended."""
+    with stack.client as client:
+        flows = FlowFilter(name=FlowFilterName(any_=["cancel-batches"]))
+        for run in client.read_flow_runs(flow_filter=flows):
+            if run.parameters["flow_run_id"].endswith(run_id) and run.state.is_final():
+                return run
+    return None
 
 
 def cancelled(when: str, batches: int, *, then: str = "cancelled at Anthropic") -> Row:
@@ -127,6 +139,27 @@ def test_the_batch_of_a_run_whose_process_is_alive_is_cancelled(cancelling, slow
     wait_until(lambda: statuses(slow, before)[0] != "in_progress", "the batch is cancelled")
     wait_until(lambda: not processes_of_run(run_id), "the process of the run has ended")
     matrix(cancelled("while its process is alive", 1))
+
+
+def test_a_run_that_is_cancelled_amid_its_create_call_says_what_may_go_on(cancelling, slow, matrix):
+    """Before there are results nothing proves whose the batch is, and another's is left alone."""
+    before = len(slow.batches())
+    slow.plan({"on": "create", "hold": "after"})
+    run_id = cancelling.start(cancelling.deploy("pipelines.py:stays"))
+    wait_until(lambda: len(slow.batches()) > before, "the batch is made")
+    batch_id = slow.batches()[0]["id"]
+
+    cancelling.cancel(run_id)
+
+    cancelling.wait_for_state(run_id, "Cancelled")
+    slow.release()
+    failed = wait_until(lambda: cancellation_of(cancelling, run_id), "its cancellation has ended")
+    assert failed.state.name == "Failed"
+    assert batch_id in failed.state.message
+    assert "meshflow-prefect cancel" in failed.state.message
+    assert statuses(slow, before) == ["in_progress"]
+    seen = "Cancelled; the run of `cancel-batches` fails and names the batch, which goes on"
+    matrix(Row("cancel", "the run is cancelled amid its create call", seen, 1, 1, 0))
 
 
 def test_a_run_that_fails_keeps_its_batch(cancelling, slow):

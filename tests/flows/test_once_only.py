@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 import pytest
-from prefect import flow, task
+from prefect import flow, get_client, task
+from prefect.runtime import flow_run
+from prefect.states import Cancelled
 
 from meshflow_prefect import (
     BatchRequest,
@@ -241,3 +245,62 @@ async def test_a_replay_that_asks_for_the_same_rows_in_the_same_order_is_given_i
     await asks_twice()
     assert outputs[:2] == outputs[2:]
     assert sorted(batch["requests"] for batch in emulator.batches()) == [2, 3]
+
+
+@pytest.mark.anthropic_emulator(batch_seconds=3)
+async def test_a_call_that_a_redeploy_puts_before_another_does_not_have_that_one_paid_twice(
+    emulator,
+):
+    """The call at its place is given the batch, since it may be the same one with a better prompt.
+
+    That it is another one shows when the call comes which has submitted it.
+    """
+    first, second = ["What is A?", "What is B?"], ["What is C?", "What is D?"]
+    attempts: list[int] = []
+
+    @flow(retries=1)
+    async def redeployed() -> None:
+        attempts.append(len(emulator.batches()))
+        if len(attempts) == 1:
+            await batch_agent_tasks(first, poll_interval=SOON, timeout=0.1)
+        await batch_agent_tasks(second, poll_interval=SOON)
+        await batch_agent_tasks(first, poll_interval=SOON)
+
+    with pytest.raises(ContentChangedError, match="makes other calls"):
+        await redeployed()
+    assert attempts == [0, 1]
+    assert len(emulator.batches()) == 1
+
+
+@pytest.mark.parametrize(
+    ("is_cancelled", "on_cancel", "batches"),
+    [(False, "cancel_batches", 1), (True, "cancel_batches", 2), (True, "keep", 1)],
+)
+async def test_a_fresh_run_is_not_given_the_batch_that_went_with_a_cancelled_one(
+    emulator, is_cancelled, on_cancel, batches
+):
+    """Nothing but the content tells that it repeats the other: it may be wanted all the same."""
+    run_ids = []
+
+    @flow
+    async def job() -> str:
+        run_ids.append(flow_run.get_id())
+        return await submit_batch(requests(2), on_cancel=on_cancel)
+
+    @task
+    async def step() -> str:
+        return await job()
+
+    @flow(retries=1)
+    async def root() -> str:
+        batch_id = await step()
+        if len(run_ids) == 1:
+            if is_cancelled:
+                async with get_client() as prefect:
+                    await prefect.set_flow_run_state(UUID(run_ids[0]), Cancelled(), force=True)
+            raise RuntimeError("The flow fails after its task.")
+        return batch_id
+
+    assert await root() == emulator.batches()[0]["id"]
+    assert len(run_ids) == 2
+    assert len(emulator.batches()) == batches
