@@ -147,8 +147,9 @@ def check_content(entry: Entry, work: Work) -> None:
             f"job_key {work.job_key!r} was used at {entry.intended_at} by flow run "
             f"{entry.run_ids[-1]} for other content{told * (then.requests != now.requests)}, or "
             "in batches of other limits. Nothing was sent. Give the same requests and limits "
-            "(max_requests_per_batch, max_bytes_per_batch, max_requests_in_queue) to collect that "
-            "job, or another key for another one.",
+            "(max_requests_per_batch, max_bytes_per_batch, max_requests_in_queue), and of a file "
+            "the same id_column, deduplicate, cache_system and warm_cache, to collect that job, or "
+            "another key for another one.",
             job_key=work.job_key,
             run_id=entry.run_ids[-1],
         )

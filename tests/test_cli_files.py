@@ -111,6 +111,27 @@ def test_a_source_that_has_changed_since_a_kill_is_not_paid_for_anew(emulator, s
 
 
 @stepped
+def test_given_again_with_other_limits_it_does_not_pay_for_the_rows_once_more(
+    emulator, shell, tmp_path
+):
+    command = ("run", source_of(tmp_path, 6), *ASKED, "--max-requests-per-batch")
+    process = shell.start(*command, "2")
+    wait_until(lambda: retrieved(emulator), "the first command waits", limit=90)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait(30)
+
+    _, err = shell.run(*command, "3", code=1)
+    assert "in batches of other limits" in err
+    assert sizes(emulator) == [2, 2, 2]
+
+    emulator.advance(61)
+    # What changes no request changes nothing.
+    shell.run(*command, "2", "--on-bad-row", "skip")
+    assert numbers(read_rows(tmp_path / "out.jsonl")) == list(range(6))
+    assert sizes(emulator) == [2, 2, 2]
+
+
+@stepped
 def test_a_job_key_or_the_end_of_the_job_lets_a_changed_source_be_submitted(
     emulator, shell, tmp_path
 ):

@@ -24,18 +24,8 @@ from meshflow_prefect.sinks import Sink
 _OPEN_CHUNKS = 64
 """How many chunks' results are held open: more than one only where equal rows share a result."""
 
-BAD_ROW, OVER_BUDGET = "bad_row", "max_cost_reached"
+BAD_ROW, OVER_BUDGET, REFUSED = "bad_row", "max_cost_reached", "submission_refused"
 """The `error_type` of rows that were not sent."""
-
-_UNSENT = rest_of(
-    BatchResult(
-        "",
-        "canceled",
-        error="The request was not sent: the job had cost as much as `max_cost_usd` allows.",
-        error_type=OVER_BUDGET,
-        attempts=0,
-    )
-)
 
 
 _KINDS = 20
@@ -70,9 +60,24 @@ class Endings:
 class ChunkResults:
     """The results of all chunks, opened when they are asked for."""
 
-    def __init__(self, opened: Callable[[int], Sequence[Results]]) -> None:
-        """Open nothing yet: `opened` does that for one chunk, and each attempt at it."""
+    def __init__(
+        self, opened: Callable[[int], Sequence[Results]], *, refusal: str | None = None
+    ) -> None:
+        """Open nothing yet: `opened` does that for one chunk, and each attempt at it.
+
+        `refusal` says why requests were not sent; None: the job had cost enough.
+        """
         self._opened = opened
+        why = refusal or "the job had cost as much as `max_cost_usd` allows."
+        self._unsent = rest_of(
+            BatchResult(
+                "",
+                "canceled",
+                error=f"The request was not sent: {why}",
+                error_type=OVER_BUDGET if refusal is None else REFUSED,
+                attempts=0,
+            )
+        )
         self._open: OrderedDict[int, Sequence[Results]] = OrderedDict()
 
     def __enter__(self) -> Self:
@@ -97,7 +102,7 @@ class ChunkResults:
         self._open.move_to_end(chunk)
         found = latest(attempts, position)
         if found is None:
-            return "canceled", _UNSENT
+            return "canceled", self._unsent
         return found.status(position), found.rest(position)
 
     def _close_oldest(self) -> None:

@@ -125,6 +125,9 @@ async def batch_file(
         ContentChangedError: the source, the prompt or the parameters are not those that this run
             has begun to submit; nothing more was.
         BatchFailedError: more rows failed than `failure_threshold` allows; the output is written.
+        SubmissionRefusedError, CredentialsError: a batch was refused for good. Where others had
+            been made before, they are collected and the output is written first: its other rows
+            say that they were not sent, and a retry sends them.
         And what `batch_agent_tasks` raises.
     """
     given = locals()

@@ -8,12 +8,15 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import partial
 
+from prefect.logging import get_run_logger
+
 from meshflow_prefect.bulk.chunk_files import SpooledChunk
 from meshflow_prefect.bulk.harvest import Harvest, Tally
 from meshflow_prefect.bulk.plan import Plan
 from meshflow_prefect.bulk.progress import Progress
 from meshflow_prefect.bulk.steps import collect_chunk
 from meshflow_prefect.bulk.workplace import Workplace
+from meshflow_prefect.errors import CredentialsError, SubmissionRefusedError
 from meshflow_prefect.jobs import submit, work_off
 from meshflow_prefect.ledger import Entry
 from meshflow_prefect.models import BatchResult
@@ -62,7 +65,10 @@ class FileJob:
     read: Callable[[BatchResult], BatchResult] | None = None
     """What is made of each result; see `Harvest`."""
     unsent: int = field(default=0, init=False)
-    """Requests that were not sent, because the job had cost enough."""
+    """Requests that were not sent, because the job had cost enough, or of a refusal."""
+    refusal: CredentialsError | SubmissionRefusedError | None = field(default=None, init=False)
+    """Why nothing further was sent, where a create call was refused for good."""
+    _has_submitted: bool = field(default=False, init=False)
     spent: Decimal = field(default=Decimal(0), init=False)
     """US$ that the batches which have been collected have cost."""
 
@@ -84,13 +90,28 @@ class FileJob:
         if piece.known is not None and piece.known.batch_id:
             self.progress.chunks_sent += piece.attempt == 1
             return piece.known.batch_id
-        if piece.known is None and self._is_too_dear(piece):
-            # A second attempt that is not made leaves the results of the first.
-            self.unsent += piece.requests if piece.attempt == 1 else 0
+        if self.refusal is not None or (piece.known is None and self._is_too_dear(piece)):
+            self._leave_out(piece)
             return None
-        batch_id = await submit(piece.chunk, piece.part, self.plan.digest, self.terms)
+        try:
+            batch_id = await submit(piece.chunk, piece.part, self.plan.digest, self.terms)
+        except (CredentialsError, SubmissionRefusedError) as refusal:
+            if not (self._has_submitted or any(e.batch_id for e in self.submitted.values())):
+                raise
+            # What is paid for is collected and written before the job fails of this.
+            get_run_logger().warning(
+                "%s What was submitted before is collected; nothing further is sent.", refusal
+            )
+            self.refusal = refusal
+            self._leave_out(piece)
+            return None
+        self._has_submitted = True
         self.progress.chunks_sent += piece.attempt == 1
         return batch_id
+
+    def _leave_out(self, piece: FilePiece) -> None:
+        # A second attempt that is not made leaves the results of the first.
+        self.unsent += piece.requests if piece.attempt == 1 else 0
 
     async def _collect(self, piece: FilePiece, batch_id: str) -> FilePiece | None:
         whole = self.place.chunk(self.plan, piece.number)

@@ -26,15 +26,19 @@ from meshflow_prefect.chunking import id_suffix
 from meshflow_prefect.errors import (
     BatchFailedError,
     ContentChangedError,
+    CredentialsError,
     InvalidRequestError,
+    MeshflowError,
     OverBudgetError,
     SourceError,
+    SubmissionRefusedError,
 )
 from meshflow_prefect.failures import too_many
 from meshflow_prefect.filesystems import shown
 from meshflow_prefect.ledger import Entry
 from meshflow_prefect.ledgers import entries_of_job
 from meshflow_prefect.reading.rows import RowSource
+from meshflow_prefect.reporting import counted
 from meshflow_prefect.sinks import check_destination
 from meshflow_prefect.submission import taken_over
 from meshflow_prefect.terms import Terms
@@ -97,7 +101,8 @@ async def rows_to_file(
                     max_cost=max_cost,
                 )
                 await work.run()
-                endings = await write_output(destination, plan, place, progress)
+                refusal = None if work.refusal is None else work.refusal.message
+                endings = await write_output(destination, plan, place, progress, refusal=refusal)
             summary = summarise(
                 plan,
                 work.tallies(),
@@ -113,6 +118,8 @@ async def rows_to_file(
         raise
     log_summary(get_run_logger(), summary)
     await asyncio.to_thread(whole.clear)
+    if work.refusal is not None:
+        raise _refused(work.refusal, summary)
     return summary
 
 
@@ -153,6 +160,20 @@ def _check_unchanged(plan: Plan, begun: Entry | None, source: str) -> None:
         "`meshflow-prefect submissions` names the batches of this one. Where one run has several "
         "jobs, each needs a destination of its own.",
         source=source,
+    )
+
+
+def _refused(
+    refusal: CredentialsError | SubmissionRefusedError, summary: FileSummary
+) -> MeshflowError:
+    unsent = summary.unsent
+    rest = f"{counted(unsent, 'request')} of the job {'was' if unsent == 1 else 'were'} not sent"
+    return type(refusal)(
+        f"{refusal.message} {rest if unsent else 'Nothing was sent again'}. What was submitted "
+        f"before is collected, and the output is written, all rows of it: {summary.destination}. "
+        "Once this is mended, a retry of the run sends the rest, and so does the same command "
+        "with --overwrite.",
+        **refusal.details | {"batch_ids": list(summary.batch_ids)},
     )
 
 

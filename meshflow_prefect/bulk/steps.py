@@ -92,15 +92,23 @@ async def collect_chunk(
 
 @task(name="write-output", task_run_name="write output", **_UNCACHED)
 async def write_output(
-    destination: str, plan: Plan, place: Workplace, progress: Progress
+    destination: str,
+    plan: Plan,
+    place: Workplace,
+    progress: Progress,
+    *,
+    refusal: str | None = None,
 ) -> Endings:
-    """Write one row for each input row, in their order, and return how they have ended."""
+    """Write one row for each input row, in their order, and return how they have ended.
+
+    `refusal` says why requests were not sent, where it was not for what they cost.
+    """
 
     def write() -> Endings:
         progress.rows_written = 0
         opened: Callable[[int], list[Results]] = partial(place.open_results, plan)
         with (
-            ChunkResults(opened) as results,
+            ChunkResults(opened, refusal=refusal) as results,
             # What is there by now is this job's: it was looked at before anything was submitted.
             open_sink(destination, schema=plan.columns, overwrite=True) as sink,
         ):

@@ -133,15 +133,5 @@ def documents(
     run_file_job(work())
 
 
-_CONTENT = (
-    "system",
-    "model",
-    "max_tokens",
-    "params",
-    "cache_system",
-    "warm_cache",
-    "on_bad_row",
-    "max_requests_per_batch",
-    "max_bytes_per_batch",
-)
-"""The options that decide what is submitted, beside the output type."""
+_CONTENT = ("system", "model", "max_tokens", "params")
+"""The options that make it another job, beside instruction and output type; see `files`."""

@@ -63,8 +63,9 @@ def run(
     """Run every row of a file as one request, and write one row for each, in input order.
 
     Started again after it was killed, the same command goes on: what was submitted is not
-    submitted again. With another prompt or destination it is another job; with another content of
-    the source, it is an error as long as there is something to collect. Prints the figures as JSON.
+    submitted again. With another prompt, model or destination it is another job. With another
+    content of the source it is an error as long as there is something to collect, and with other
+    limits of a batch, or other ways to send the rows, for 29 days. Prints the figures as JSON.
 
     Parameters
     ----------
@@ -240,18 +241,6 @@ def estimate(
     print_json(found.to_dict())
 
 
-_CONTENT = (
-    "prompt",
-    "system",
-    "model",
-    "max_tokens",
-    "params",
-    "cache_system",
-    "warm_cache",
-    "id_column",
-    "on_bad_row",
-    "deduplicate",
-    "max_requests_per_batch",
-    "max_bytes_per_batch",
-)
-"""The options that decide what is submitted, beside the output type."""
+_CONTENT = ("prompt", "system", "model", "max_tokens", "params")
+"""The options that make it another job, beside the output type. How the rows are sent is none: what
+was paid for in batches of other limits, say, would be paid for again without a word."""
