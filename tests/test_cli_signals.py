@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
+
+import pytest
 
 IN_A_CALLBACK = """
 import asyncio, os, signal
@@ -26,3 +29,38 @@ def test_a_signal_that_is_raised_in_a_callback_of_the_event_loop_is_not_lost(sta
 
     assert ended.returncode == 143, ended.stderr
     assert "the same command collects it" in ended.stderr
+
+
+DOES_NOT_END = """
+import asyncio
+from meshflow_prefect.cli.jobs import interruptible
+
+async def waits():
+    print("ready", flush=True)
+    while True:
+        try:
+            await asyncio.sleep(600)
+        except asyncio.CancelledError:
+            print("cancelled", flush=True)
+
+interruptible(waits())
+"""
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_what_does_not_end_by_a_ctrl_c_is_left_after_a_while_or_at_the_next_one(times):
+    """Prefect waits without end for a server of its own that the same Ctrl-C has ended."""
+    command = [sys.executable, "-c", DOES_NOT_END]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        for expected in ["ready", "cancelled"][:times]:
+            assert process.stdout.readline().strip() == expected
+            process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=120)
+
+    assert process.returncode == 130, told
+    assert told.strip() == (
+        "Stopped. What was submitted goes on at Anthropic; the same command collects it."
+    )
