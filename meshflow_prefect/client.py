@@ -71,6 +71,18 @@ class AnthropicBatchClient:
         timeout: float = 600.0,
         max_retries: int = 2,
     ) -> None:
+        """Check the terms; raises `InvalidRequestError`. Nothing is loaded or opened yet.
+
+        Args:
+            api_key: A key of Anthropic's, or a gateway's.
+            base_url: An address that begins with `https://` or `http://`.
+            timeout: Seconds for one call; to send a large body there are more.
+            max_retries: Of calls that are not `submit`.
+        """
+        if not isinstance(timeout, int | float) or not timeout > 0:
+            raise InvalidRequestError(f"timeout: must be more than 0 seconds, got {timeout!r}.")
+        if not isinstance(max_retries, int) or max_retries < 0:
+            raise InvalidRequestError(f"max_retries: must be 0 or more, got {max_retries!r}.")
         self._options: dict[str, Any] = {
             "api_key": api_key or None,
             "base_url": base_url,
@@ -99,7 +111,8 @@ class AnthropicBatchClient:
     async def connect(self) -> None:
         """Load the SDK and make its client now, rather than at the first call (about a second).
 
-        Raises `CredentialsError` when there is no key.
+        Raises `CredentialsError` for a key that cannot be one, and `InvalidRequestError` for an
+        address that is none. That there is no key at all shows at the first call.
         """
         await self._connected()
 
@@ -226,12 +239,13 @@ class AnthropicBatchClient:
                 yield result
 
     async def wait(
-        self, batch_id: str, poll_interval: float = 30.0, timeout: float = 86400.0
+        self, batch_id: str, poll_interval: float = 30.0, timeout: float | None = 86400.0
     ) -> BatchJob:
         """Sleep in this process until the batch has ended, and return it.
 
         Asks every `poll_interval` seconds. After `timeout` seconds raises `BatchWaitTimeoutError`;
-        the batch goes on, and waiting again continues. Passing network faults do not end the wait.
+        the batch goes on, and waiting again continues. 0: after one look; None: it waits until the
+        batch has ended. Passing network faults do not end the wait.
         """
 
         async def look() -> BatchJob:
@@ -241,10 +255,10 @@ class AnthropicBatchClient:
         return await self._wait(look, poll_interval, timeout)
 
     async def _wait(
-        self, look: Callable[[], Awaitable[BatchJob]], poll_interval: float, timeout: float
+        self, look: Callable[[], Awaitable[BatchJob]], poll_interval: float, timeout: float | None
     ) -> BatchJob:
         check_schedule(poll_interval, timeout=timeout or None)  # 0: one look
-        ends = datetime.now(UTC) + timedelta(seconds=timeout)
+        ends = None if timeout is None else datetime.now(UTC) + timedelta(seconds=timeout)
 
         async def rest(wake: datetime, _why: str) -> None:
             await asyncio.sleep((wake - datetime.now(UTC)).total_seconds())

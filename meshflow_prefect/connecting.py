@@ -6,7 +6,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from meshflow_prefect.answers import retry_after
-from meshflow_prefect.errors import CredentialsError, MeshflowError
+from meshflow_prefect.errors import CredentialsError, InvalidRequestError, MeshflowError
+from meshflow_prefect.filesystems import shown
 from meshflow_prefect.own_prices import configured_prices
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ _LONGEST_SLEEP = 60.0
 def make_sdk(**options: Any) -> AsyncAnthropic:
     """Load the SDK, which takes a second, and return a client of its own.
 
-    Raises `CredentialsError` for a key that cannot be one.
+    Raises `CredentialsError` for a key that cannot be one, and `InvalidRequestError` for an address
+    that is none.
     """
     import anthropic
     import anthropic.types.messages  # what the calls need of it is loaded late, too
@@ -41,6 +43,12 @@ def make_sdk(**options: Any) -> AsyncAnthropic:
         failure = CredentialsError(str(error))
     if failure:
         raise failure
+    address = sdk.base_url
+    if address.scheme not in ("http", "https") or not address.host:
+        raise InvalidRequestError(
+            f"ANTHROPIC_BASE_URL, or `base_url`: {shown(str(address))!r} is no address of an API: "
+            "it has to begin with https:// or http://, and name a host."
+        )
     key = sdk.api_key
     if key and (key != key.strip() or not key.isprintable()):
         raise CredentialsError(

@@ -12,6 +12,7 @@ from prefect import Flow, State
 from pydantic import SecretStr
 
 from meshflow_prefect.lineage import works_for_another
+from meshflow_prefect.masking import holds_key
 from meshflow_prefect.replayed import Belongs, calling, refusal
 
 P = ParamSpec("P")
@@ -70,6 +71,8 @@ class BatchFlow(Flow[P, R]):
         """Return what the Prefect API stores of a call's parameters."""
         stored = super().serialize_parameters(parameters)
         stored = _keys_replaced(stored, lambda key: HIDDEN if key else "")
+        if isinstance(name := stored.get("credentials"), str) and holds_key(name):
+            stored["credentials"] = HIDDEN  # a key in the place of a block's name
         return {name: _summary(value) for name, value in stored.items()}
 
     def validate_parameters(self, parameters: dict[str, Any]) -> dict[str, Any]:

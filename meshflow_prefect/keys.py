@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from meshflow_prefect.credentials import AnthropicCredentials
 from meshflow_prefect.errors import CredentialsError
 from meshflow_prefect.flow_type import HIDDEN
+from meshflow_prefect.masking import holds_key
 
 
 async def usable_credentials(
@@ -24,6 +25,11 @@ async def usable_credentials(
     if secret.get_secret_value():
         return AnthropicCredentials(api_key=secret)
     if isinstance(credentials, str):
+        if holds_key(credentials):
+            raise CredentialsError(
+                "credentials: expected the name of an AnthropicCredentials block, got a key. Give "
+                "a key to a direct call as `api_key`."
+            )
         try:
             loaded = await AnthropicCredentials.aload(credentials)
         except ValueError as error:
@@ -43,10 +49,13 @@ async def _refuse_stored_key() -> None:
     if run is None or run.deployment_id is None:
         return
     stored = dict(run.parameters)
+    block = stored.get("credentials")
     if stored.get("api_key"):
         where, stored["api_key"] = "api_key", ""
-    elif isinstance(block := stored.get("credentials"), Mapping) and block.get("api_key"):
+    elif isinstance(block, Mapping) and block.get("api_key"):
         where, stored["credentials"] = "credentials.api_key", {**block, "api_key": HIDDEN}
+    elif isinstance(block, str) and holds_key(block):
+        where, stored["credentials"] = "credentials", None
     else:
         return
     if stored.get("credentials") == {"api_key": HIDDEN}:

@@ -112,7 +112,7 @@ def describe(*found: Found) -> str:
     jobs = [each for each in found if isinstance(each, BatchJob)]
     requests = sum(job.total for job in jobs)
     noun = "request" if requests == 1 else "requests"
-    what = f"{jobs[0].batch_id} is" if len(jobs) == 1 else f"{len(jobs)} batches are"
+    what = f"batch {jobs[0].batch_id} is" if len(jobs) == 1 else f"{len(jobs)} batches are"
     status = jobs[0].status.replace("_", " ") if len(jobs) == 1 else "in progress"
     return f"{what} {status} ({requests:,} {noun})"
 

@@ -281,3 +281,27 @@ async def test_the_list_has_the_newest_first_and_no_more_than_asked_for(client):
     assert len(await client.list(limit=5000)) == 5
     with pytest.raises(InvalidRequestError, match="limit: must be at least 1, got 0"):
         await client.list(0)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:8484", "nope", "", "ftp://x/", "http://"])
+@pytest.mark.parametrize("call", ["submit", "list", "connect"])
+async def test_an_address_that_is_none_is_refused_before_anything_is_sent(address, call):
+    """There can be no batch, and asking again would not help."""
+    arguments = {"submit": [numbered(1)]}.get(call, [])
+    async with AnthropicBatchClient("sk-ant-any", base_url=address) as client:
+        with pytest.raises(InvalidRequestError, match=r"ANTHROPIC_BASE_URL.*https://"):
+            await getattr(client, call)(*arguments)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"timeout": 0}, {"timeout": -1}, {"timeout": "5"}, {"max_retries": -1}]
+)
+def test_terms_that_mean_nothing_are_refused(wrong):
+    with pytest.raises(InvalidRequestError, match=f"{next(iter(wrong))}: must be"):
+        AnthropicBatchClient(**wrong)
+
+
+async def test_a_wait_without_a_timeout_ends_with_the_batch(client, anthropic_emulator):
+    batch_id = await client.submit(numbered(1))
+    anthropic_emulator.advance(60)
+    assert (await client.wait(batch_id, 0.05, timeout=None)).status == "ended"

@@ -82,6 +82,15 @@ async def test_a_key_and_a_block_are_one_too_many(emulator):
     assert emulator.calls() == []
 
 
+async def test_a_key_in_the_place_of_a_blocks_name_is_refused_and_shown_nowhere(stack, emulator):
+    state = await batch_agent_tasks(["Hello."], credentials=KEY, return_state=True)
+
+    run = run_of(stack, state)
+    assert "expected the name of an AnthropicCredentials block, got a key" in run.state.message
+    assert KEY not in run.model_dump_json() + stack.logs(str(run.id))
+    assert emulator.calls() == []
+
+
 async def test_a_refused_key_fails_the_run_and_says_where_to_look(stack):
     state = await batch_agent_tasks(
         ["Hello."], api_key="sk-ant-invalid-0123", poll_interval=SOON, return_state=True
