@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import shutil
+from array import array
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -137,6 +138,8 @@ class _Writer:
         self._some_unnamed = False
         self._bad: list[tuple[str, str]] = []
         self._bad_count = 0
+        self._unnamed_bad = array("Q")
+        """The numbers of bad rows without an id."""
 
     def __enter__(self) -> Self:
         return self
@@ -163,10 +166,8 @@ class _Writer:
                 entry = [*self._place(made, row.number), name]
             except InvalidRequestError as error:
                 why = error.message
-        if why and row_id is None and self._ids.place_of(name) not in (None, (row.file, row.line)):
-            # Its number is the id of another row, which it must not be taken for.
-            name = f"row {row.number}"
-            entry = [NOT_SENT, name]
+        if why and row_id is None and self._ids.place_of(name) != (row.file, row.line):
+            self._unnamed_bad.append(row.number)
         # Neither the words for a bad row nor the columns of the output make it another job.
         line = orjson.dumps(entry)
         self._content.update(line)
@@ -187,6 +188,7 @@ class _Writer:
         self._close_chunk()
         for chunk in self._chunks:
             self._content.update(chunk.digest.encode())
+        self._rename_bad()
         return Plan(
             fingerprint=source.fingerprint,
             settings=self._how.settings,
@@ -198,6 +200,26 @@ class _Writer:
             models=self._models,
             columns=self._columns.types if self._how.include_input else {},
         )
+
+    def _rename_bad(self) -> None:
+        """Give bad rows other names whose number is the id of a row, before or after them.
+
+        They must not be taken for it.
+        """
+        taken = {n for n in self._unnamed_bad if self._ids.place_of(str(n)) is not None}
+        if not taken:
+            return
+        self._rows.flush()
+        path = self._directory / "rows.jsonl"
+        renamed = path.with_suffix(".renamed")
+        with path.open("rb") as lines, renamed.open("xb", buffering=_BUFFER) as new:
+            for number, line in enumerate(lines):
+                if number not in taken:
+                    new.write(line)
+                    continue
+                chunk, problem, _, *columns = exact_json.loads(line)
+                new.write(exact_json.dumps([chunk, problem, f"row {number}", *columns]) + b"\n")
+        renamed.replace(path)
 
     def _check_new(self, name: str, row: Row, *, is_number: bool) -> None:
         """Refuse a row whose name in the output another one has."""

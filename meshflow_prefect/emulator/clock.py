@@ -6,6 +6,8 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+_LAST = datetime(9000, 1, 1, tzinfo=UTC).timestamp()
+
 
 @dataclass(frozen=True)
 class Anchor:
@@ -38,10 +40,13 @@ class Clock:
         return self.anchor.emulated_at(time.time())
 
     def advance(self, seconds: float) -> float:
-        """Move forward, and say what time it is then."""
-        if seconds < 0:
-            raise ValueError(f"time moves forward only: cannot advance by {seconds!r} seconds")
+        """Move forward, and say what time it is then. Raises `ValueError` for another direction."""
         real = time.time()
+        if not 0 <= seconds <= _LAST - self.anchor.emulated_at(real):
+            raise ValueError(
+                f"time moves forward only, and up to the year 9000: cannot advance by {seconds!r} "
+                "seconds"
+            )
         self.anchor = Anchor(real, self.anchor.emulated_at(real) + seconds, self.anchor.speed)
         return self.anchor.emulated
 

@@ -65,7 +65,10 @@ class Control:
     async def clock(self, request: Request) -> Response:
         """Move time forward: `{"advance": seconds}`."""
         try:
-            seconds = float(orjson.loads(await request.body())["advance"])
+            asked = orjson.loads(await request.body())
+            seconds = asked["advance"]
+            if len(asked) > 1 or type(seconds) not in (int, float):
+                raise ValueError(f"got {asked!r}")  # noqa: TRY301
             self._emulation.advance(seconds)
         except (KeyError, TypeError, ValueError) as problem:
             raise ApiError(

@@ -20,8 +20,13 @@ import re
 from typing import Any, NamedTuple
 
 _MARKER = re.compile(r"\[\[(refuse|tool_use|search|pause|context_window|words (\d{1,6}))\]\]")
-# What the reply holds may end with brackets of its own: `[[reply: {"rows": [[1], [2]]}]]`.
-_REPLY = re.compile(r"\[\[reply(?: when ([^:\]]+))?: (.*?)\]\](?!\s*[\]},])", re.DOTALL)
+# What looks like JSON may hold brackets of its own, such as `[[reply: {"rows": [[1], [2]]}]]`;
+# behind other texts a sentence may go on: `[[reply: Yes.]], please`.
+_REPLY = re.compile(
+    r"\[\[reply(?: when ([^:\]]+))?: "
+    r"((?=[\[{]).*?(?=\]\](?!\s*[\]},]))|(?![\[{]).*?(?=\]\](?!\])))\]\]",
+    re.DOTALL,
+)
 
 
 class Asked(NamedTuple):

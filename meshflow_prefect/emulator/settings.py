@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import isfinite
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
@@ -15,6 +16,22 @@ DEFAULT_KEY = "sk-ant-emulator"
 REFUSED_KEY_PREFIX = "sk-ant-invalid"
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 DEFAULT_PORT = 8484
+
+_WHOLE: Mapping[str, tuple[int, int | None]] = {
+    "port": (0, 65_535),
+    "retry_after": (0, None),
+    "reply_words": (0, None),
+    "minimum_cached_tokens": (0, None),
+    "concurrent_requests": (1, None),
+    "maximum_requests": (1, None),
+    "maximum_bytes": (1, None),
+    "queue_limit": (0, None),
+    "requests_per_minute": (1, None),
+}
+"""The settings that are whole numbers, the least that each may be, and the most."""
+
+_OPTIONAL = frozenset({"retry_after", "reply_words", "queue_limit", "requests_per_minute"})
+"""Those of them that may be None."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,21 +107,33 @@ class EmulatorSettings:
                 f"host must be a loopback address, not {self.host!r}: the emulator accepts any "
                 "key, so it must not be reachable from other machines"
             )
-        if not 0 <= self.port <= 65_535:
-            raise ValueError(f"port must be between 0 and 65535, not {self.port!r}")
         if self.clock not in ("real", "stepped"):
             raise ValueError(f"clock must be 'real' or 'stepped', not {self.clock!r}")
         if self.counts not in ("at_end", "moving"):
             raise ValueError(f"counts must be 'at_end' or 'moving', not {self.counts!r}")
-        for name in ("speed", "batch_seconds"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be greater than 0, not {getattr(self, name)!r}")
-        if self.concurrent_requests < 1:
-            raise ValueError(
-                f"concurrent_requests must be at least 1, not {self.concurrent_requests!r}"
-            )
+        for name, (least, most) in _WHOLE.items():
+            self._check_whole(name, getattr(self, name), least, most)
+        for name in ("speed", "batch_seconds", "cancel_seconds"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+                raise ValueError(f"{name} must be a number, not {value!r}")
+            if not value > 0 and name != "cancel_seconds":
+                raise ValueError(f"{name} must be greater than 0, not {value!r}")
         if self.cancel_seconds < 0:
             raise ValueError(f"cancel_seconds must not be negative, not {self.cancel_seconds!r}")
+        for name in ("api_keys", "extra_models"):
+            if isinstance(value := getattr(self, name), str) or not all(value):
+                raise ValueError(f"{name} must be texts that are not empty, not {value!r}")
+        if self.directory is not None:
+            object.__setattr__(self, "directory", Path(self.directory))
+
+    def _check_whole(self, name: str, value: int | None, least: int, most: int | None) -> None:
+        if value is None and name in _OPTIONAL:
+            return
+        is_whole = isinstance(value, int) and not isinstance(value, bool)
+        if value is None or not is_whole or value < least or (most is not None and value > most):
+            bounds = f"at least {least}" if most is None else f"between {least} and {most}"
+            raise ValueError(f"{name} must be {bounds}, not {value!r}")
 
     def accepts(self, key: str) -> bool:
         """Whether calls with this key are answered."""

@@ -191,3 +191,16 @@ async def test_a_bad_row_is_not_called_as_another_row_is(emulator, tmp_path):
 
     found = [row["custom_id"] for row in read_rows(tmp_path / "out.jsonl")]
     assert found == ["1", "2", "row 2", "4", "5"]
+
+
+async def test_a_bad_row_is_not_called_as_a_later_row_is(emulator, tmp_path):
+    """In a shuffled file the number of a line that cannot be read may be the id of any row."""
+    rows = [{"id": 7, "n": 1}, b"not json", b"nor this", {"id": 1, "n": 2}, {"id": "x", "n": None}]
+    source = write_rows(tmp_path / "in.jsonl", rows)
+
+    await run_file(source, tmp_path / "out.jsonl", on_bad_row="skip", include_input=True)
+
+    found = read_rows(tmp_path / "out.jsonl")
+    assert [row["custom_id"] for row in found] == ["7", "row 1", "2", "1", "x"]
+    assert [row["succeeded"] for row in found] == [True, False, False, True, False]
+    assert [row.get("n") for row in found] == [1, None, None, 2, None]

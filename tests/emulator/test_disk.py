@@ -82,8 +82,24 @@ def test_only_loopback_is_listened_on(host: str) -> None:
         ("clock", "cuckoo"),
         ("counts", "never"),
         ("port", 70_000),
+        ("port", "80"),
+        ("speed", float("inf")),
+        ("batch_seconds", "5"),
+        ("api_keys", "sk-test-key"),
+        ("api_keys", ("",)),
+        ("extra_models", "one"),
+        ("requests_per_minute", 0),
+        ("maximum_requests", 0),
+        ("queue_limit", -1),
+        ("reply_words", -1),
+        ("concurrent_requests", None),
     ],
 )
 def test_a_setting_that_cannot_work_is_refused_by_name(name: str, value: object) -> None:
     with pytest.raises(ValueError, match=re.escape(name)):
         EmulatorSettings(**{name: value})
+
+
+def test_a_directory_may_be_given_as_a_text(tmp_path: Path) -> None:
+    with Emulator(directory=str(tmp_path / "kept")) as emulator:  # type: ignore[arg-type]
+        assert emulator.batches() == []

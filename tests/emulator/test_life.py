@@ -221,6 +221,19 @@ def test_time_moves_forward_only(emulator: Emulator) -> None:
         emulator.end("msgbatch_unknown")
 
 
+@pytest.mark.parametrize(
+    "body", [{"advance": 1e18}, {"advance": "5"}, {"advance": True}, {"advance": 1, "x": 2}, []]
+)
+def test_what_is_no_time_leaves_the_emulator_as_it_was(
+    emulator: Emulator, api: httpx.Client, body: object
+) -> None:
+    before = emulator.state()
+    refused = api.post("/emulator/clock", json=body)
+    assert refused.status_code == 400
+    assert '{"advance": seconds}' in refused.json()["error"]["message"]
+    assert emulator.state() == before
+
+
 def test_a_reset_forgets_batches_and_calls(emulator: Emulator, api: httpx.Client) -> None:
     create(api)
     emulator.reset()

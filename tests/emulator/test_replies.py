@@ -156,6 +156,8 @@ def test_a_prompt_or_a_setting_can_ask_for_a_length(emulator: Emulator, api: htt
         ("[[reply: [[1, 2]]]] and more", "[[1, 2]]"),
         ('Two lines: [[reply: {\n "a": [[1]\n ]\n}]]', '{\n "a": [[1]\n ]\n}'),
         ("[[reply: one]] [[reply: two]]", "one"),
+        ("[[reply: one]], [[reply: two]]", "one"),
+        ("Say [[reply: Yes.]], please.", "Yes."),
         ("[[reply when lamp: Light.]] [[reply: Dark.]] A lamp?", "Light."),
         ("[[reply when lamp: Light.]] [[reply: Dark.]] A candle?", "Dark."),
     ],
