@@ -25,6 +25,9 @@ Rest: TypeAlias = Callable[[datetime, str], Awaitable[None]]
 _LONGEST_SECONDS = RESULTS_KEPT.total_seconds()
 _LARGEST_FRACTION = 10.0
 
+AWAY = "could not ask"
+"""How the words begin for a look at which Anthropic did not answer."""
+
 BLIND_SECONDS = 600.0
 """The longest time between two looks while Anthropic cannot be asked."""
 
@@ -108,11 +111,11 @@ def describe(*found: Found) -> str:
     """Return what a look at batches gave, in words."""
     for each in found:
         if isinstance(each, ApiUnavailableError):
-            return f"could not ask: {str(each).rstrip('.')}"
+            return f"{AWAY}: {str(each).rstrip('.')}"
     jobs = [each for each in found if isinstance(each, BatchJob)]
     requests = sum(job.total for job in jobs)
     noun = "request" if requests == 1 else "requests"
-    what = f"batch {jobs[0].batch_id} is" if len(jobs) == 1 else f"{len(jobs)} batches are"
+    what = f"{jobs[0].batch_id} is" if len(jobs) == 1 else f"{len(jobs)} batches are"
     status = jobs[0].status.replace("_", " ") if len(jobs) == 1 else "in progress"
     return f"{what} {status} ({requests:,} {noun})"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
+
+from meshflow_prefect.polling import AWAY
 
 Watch: TypeAlias = Callable[[str, datetime], None]
 """Told, before each rest, what is waited for and until when."""
@@ -48,9 +51,10 @@ class _Display:
 
         known, self._status = self._status, why
         if self._status != known:
-            get_logger("meshflow").info(
-                "%s; next check at %s.", self._status, f"{next_check:%H:%M:%S %Z}"
-            )
+            # Of what goes on as it should, a quiet program need not speak.
+            level = logging.WARNING if why.startswith(AWAY) else logging.INFO
+            told = f"{next_check:%H:%M:%S %Z}"
+            get_logger("meshflow").log(level, "%s; next check at %s.", why, told)
 
     def __rich__(self) -> Spinner:
         elapsed = timedelta(seconds=int(time.monotonic() - self._started))

@@ -132,11 +132,11 @@ async def suspend(prefect: PrefectClient, lineage: Lineage, wake: datetime, why:
     *nested, own = runs
     wake = max(wake, _soonest(_grace_seconds()))
     get_run_logger().info(
-        "%s. Suspending run %r until %s: its process ends, and it is started again then. Prefect "
+        "Suspending run %r until %s: %s. Its process ends, and it is started again then. Prefect "
         "logs the lines 'Finished in state …' that follow as errors; none is one.",
-        f"{why[:1].upper()}{why[1:]}".rstrip("."),
         own.name,
         f"{wake:%H:%M:%S %Z}",
+        why.rstrip("."),
     )
     departure = _departures.setdefault(own.id, _Departure(wake))
     token = departure.join(wake)

@@ -29,7 +29,8 @@ def emulator(
     batch_seconds
         How long a batch takes, in emulated seconds.
     clock
-        `real` moves by itself, `stepped` only when told over HTTP.
+        `real` moves by itself, `stepped` only when told by POST /emulator/clock, with the body
+        {"advance": seconds}.
     speed
         Emulated seconds in one second of a real clock.
     directory
