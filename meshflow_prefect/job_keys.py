@@ -79,7 +79,7 @@ async def submitted_by_holder(
 
     What Anthropic may have removed the results of is left out. The key is not taken.
     """
-    holder_id = await _holder_of(prefect, job_key)
+    holder_id = await holder_of(prefect, job_key)
     if holder_id is None:
         return {}
     entries = await _recent(prefect, holder_id, job_key)
@@ -90,7 +90,7 @@ async def unfinished(prefect: PrefectClient, job_key: str) -> list[Entry]:
     """Return what was submitted under a key whose run has neither completed nor was cancelled."""
     from prefect.exceptions import ObjectNotFound
 
-    holder_id = await _holder_of(prefect, job_key)
+    holder_id = await holder_of(prefect, job_key)
     if holder_id is None:
         return []
     try:
@@ -102,7 +102,8 @@ async def unfinished(prefect: PrefectClient, job_key: str) -> list[Entry]:
     return await _recent(prefect, holder_id, job_key)
 
 
-async def _holder_of(prefect: PrefectClient, job_key: str) -> UUID | None:
+async def holder_of(prefect: PrefectClient, job_key: str) -> UUID | None:
+    """Return the root run that holds a key; None where there is none."""
     use, held = 0, None
     while (found := await prefect.read_variable_by_name(variable_name(job_key, use))) is not None:
         held, use = found, use + 1

@@ -10,10 +10,13 @@ so that of two executions of one run, one wins. The entries go with the root run
     meshflow-ended-00007-00000     the call is over, and its sender does not know of a batch
     meshflow-decision-00007-00000  send again without a search: it was refused, or a person says so
     meshflow-beat-00007-00012      the sender is alive; removed when it has its answer
+
+    meshflow-output-123456789      a file is about to be written; the number is that of its place
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -204,6 +207,14 @@ class Ledger:
         """Remove the sender's last sign of life."""
         await self._delete(_key("beat", entry.number, count))
 
+    async def note_output(self, place: str) -> None:
+        """Write that a file is about to be written there."""
+        await self._write_once(_output_key(place), {})
+
+    async def has_noted_output(self, place: str) -> bool:
+        """Whether that was written of a place."""
+        return _output_key(place) in await self._rows()
+
     async def withdraw(self, entry: Entry) -> bool:
         """Remove an intent whose create call was certainly refused, so that it may be repeated.
 
@@ -300,6 +311,10 @@ def _entry(number: int, rows: _Rows) -> Entry | None:
         beat=max((count for kind, count in rows if kind == "beat"), default=0),
         batch_id=rows.get(("batch", 0), {}).get("batch_id", ""),
     )
+
+
+def _output_key(place: str) -> str:
+    return _key("output", int(hashlib.sha256(place.encode()).hexdigest()[:12], 16))
 
 
 def _key(kind: str, number: int, count: int | None = None) -> str:

@@ -52,6 +52,14 @@ def check_destination(
     _destination(url, storage_options).check(overwrite=overwrite)
 
 
+def is_there(url: str | os.PathLike[str]) -> bool:
+    """Whether something is there already. Raises `DestinationError` where it cannot be asked."""
+    destination = _destination(url, None)
+    with destination.explained():
+        destination.filesystem.invalidate_cache()
+        return bool(destination.filesystem.exists(destination.path))
+
+
 @contextmanager
 def open_sink(
     url: str | os.PathLike[str],

@@ -111,6 +111,28 @@ def test_a_source_that_has_changed_since_a_kill_is_not_paid_for_anew(emulator, s
 
 
 @stepped
+def test_killed_after_its_output_was_written_it_says_how_the_job_has_ended(
+    emulator, shell, tmp_path
+):
+    command = ("run", source_of(tmp_path, 6), *ASKED)
+    output = tmp_path / "out.jsonl"
+    process = shell.start(*command)
+    wait_until(lambda: retrieved(emulator), "the command waits", limit=90)
+    # It cannot tell that to Prefect, and so does not come to its end.
+    emulator.advance(61)
+    wait_until(output.exists, "the output is there", limit=90, pause=0.001)
+    os.killpg(process.pid, signal.SIGKILL)
+    assert process.wait(30) == -signal.SIGKILL
+    written = output.read_bytes()
+
+    out, _ = shell.run(*command)
+
+    assert json.loads(out)["succeeded"] == 6
+    assert output.read_bytes() == written
+    assert sizes(emulator) == [6]
+
+
+@stepped
 def test_given_again_with_other_limits_it_does_not_pay_for_the_rows_once_more(
     emulator, shell, tmp_path
 ):

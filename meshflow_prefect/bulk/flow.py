@@ -121,7 +121,8 @@ async def batch_file(
 
     Raises:
         SourceError, BadRowsError, TemplateError, InvalidRequestError, DestinationError: nothing
-            was submitted.
+            was submitted. A DestinationError comes also where a file of others is at the
+            destination by the time that the output is written: away with it, a retry writes it.
         ContentChangedError: the source, the prompt or the parameters are not those that this run
             has begun to submit; nothing more was.
         BatchFailedError: more rows failed than `failure_threshold` allows; the output is written.

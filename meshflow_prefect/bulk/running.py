@@ -16,6 +16,7 @@ from meshflow_prefect.bulk.apart import check_apart
 from meshflow_prefect.bulk.display import showing
 from meshflow_prefect.bulk.estimate import budget_of, check_budget, estimate
 from meshflow_prefect.bulk.job import FileJob, part_of
+from meshflow_prefect.bulk.outputs import goes_on_writing, may_replace
 from meshflow_prefect.bulk.plan import Plan
 from meshflow_prefect.bulk.progress import Progress
 from meshflow_prefect.bulk.spool import Spooling
@@ -66,12 +67,13 @@ async def rows_to_file(
     name = hashlib.sha256((terms.job_key or destination).encode()).hexdigest()[:8]
     job = f"key {terms.job_key}:{name}" if terms.job_key else f"{flow_run.root_flow_run_id}:{name}"
     how = replace(how, suffix=id_suffix(job))
+    first = part_of(name, 0)
     async with get_client() as prefect:
         submitted = await entries_of_job(prefect, terms.job_key)
-    first = part_of(name, 0)
-    begun = submitted.get(first)
-    if begun is None:
-        await asyncio.to_thread(check_destination, destination, overwrite=overwrite)
+        begun = submitted.get(first)
+        if begun is None:
+            replaces = overwrite or await goes_on_writing(prefect, destination, terms.job_key)
+            await asyncio.to_thread(check_destination, destination, overwrite=replaces)
     whole, progress = Workplace.of(job), Progress()
     try:
         with whole.present():
@@ -101,8 +103,16 @@ async def rows_to_file(
                     max_cost=max_cost,
                 )
                 await work.run()
-                refusal = None if work.refusal is None else work.refusal.message
-                endings = await write_output(destination, plan, place, progress, refusal=refusal)
+                async with get_client() as prefect:
+                    is_own = await may_replace(prefect, destination, terms.job_key)
+                endings = await write_output(
+                    destination,
+                    plan,
+                    place,
+                    progress,
+                    overwrite=overwrite or is_own,
+                    refusal=None if work.refusal is None else work.refusal.message,
+                )
             summary = summarise(
                 plan,
                 work.tallies(),

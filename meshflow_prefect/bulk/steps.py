@@ -97,6 +97,7 @@ async def write_output(
     place: Workplace,
     progress: Progress,
     *,
+    overwrite: bool,
     refusal: str | None = None,
 ) -> Endings:
     """Write one row for each input row, in their order, and return how they have ended.
@@ -109,8 +110,7 @@ async def write_output(
         opened: Callable[[int], list[Results]] = partial(place.open_results, plan)
         with (
             ChunkResults(opened, refusal=refusal) as results,
-            # What is there by now is this job's: it was looked at before anything was submitted.
-            open_sink(destination, schema=plan.columns, overwrite=True) as sink,
+            open_sink(destination, schema=plan.columns, overwrite=overwrite) as sink,
         ):
             shared = Shared() if plan.duplicates else None
             return assemble(place.rows, results, sink, progress, shared)
