@@ -25,10 +25,13 @@ class Claims:
         self._takers: dict[tuple[UUID, int], tuple[Lineage, Surroundings]] = {}
         self._asked: dict[tuple[UUID, int], str] = {}
 
-    def take(self, lineage: Lineage, entry: Entry, work: Work) -> None:
-        """Note that the current attempt of the current run, and of the task, uses the entry."""
+    def take(self, lineage: Lineage, entry: Entry, work: Work | None = None) -> None:
+        """Note that the current attempt of the current run, and of the task, uses the entry.
+
+        `work` is what it is used for; left out, what was submitted.
+        """
         self._takers[lineage.root.id, entry.number] = (lineage, Surroundings())
-        self._asked[lineage.root.id, entry.number] = work.digest
+        self._asked[lineage.root.id, entry.number] = (work or entry.work).digest
 
     def give_back(self, lineage: Lineage, entry: Entry) -> None:
         """Forget that the current attempt of the current run uses the entry."""
@@ -46,6 +49,16 @@ class Claims:
         attempts = {run.id: run.run_count for run in taker.runs}
         return any(attempts.get(run.id, run.run_count) != run.run_count for run in lineage.runs)
 
+    def have_moved(self, entries: Iterable[Entry], lineage: Lineage, work: Work) -> bool:
+        """Whether what was submitted here is used by another call: they come in another order."""
+        for entry in entries:
+            same = (entry.work.job_key, entry.work.part) == (work.job_key, work.part)
+            if same and is_own(entry, lineage) and not self.is_free(lineage, entry):
+                taker, _ = self._takers[lineage.root.id, entry.number]
+                if taker.current.id != lineage.current.id:
+                    return True
+        return False
+
     def given_to_others(
         self, entries: Iterable[Entry], lineage: Lineage, work: Work
     ) -> Entry | None:
@@ -62,8 +75,12 @@ class Claims:
         return None
 
 
-def match(entries: Iterable[Entry], lineage: Lineage, work: Work) -> Entry | None:
+def match(
+    entries: Iterable[Entry], lineage: Lineage, work: Work, *, have_moved: bool = False
+) -> Entry | None:
     """Return which of the free entries a submission repeats, or None when it is a new one.
+
+    `have_moved` says that what was submitted here is used by another call already.
 
     1. An entry of the same part that this flow run made, or an earlier run of the same call in the
        same parent: the one of equal content first. A part that has a name is submitted once, so
@@ -77,7 +94,9 @@ def match(entries: Iterable[Entry], lineage: Lineage, work: Work) -> Entry | Non
     for entry in own:
         if entry.work.digest == work.digest:
             return entry
-    if own and (moved := next((e for e in candidates if e.work.digest == work.digest), None)):
+    if (own or have_moved) and (
+        moved := next((e for e in candidates if e.work.digest == work.digest), None)
+    ):
         # Calls that are made at once may come in another order at a replay: the content decides.
         return moved
     if work.part and own:

@@ -151,10 +151,11 @@ async def _claim(
                 check_content(found, work)
         else:
             free = [entry for entry in entries if _claims.is_free(lineage, entry)]
-            found = match(free, lineage, work)
+            moved = _claims.have_moved(entries, lineage, work)
+            found = match(free, lineage, work, have_moved=moved)
             while found is not None and await _is_given_up(found, lineage, sender.rest.prefect):
                 free.remove(found)
-                found = match(free, lineage, work)
+                found = match(free, lineage, work, have_moved=moved)
             if found is None and (other := _claims.given_to_others(entries, lineage, work)):
                 raise _other_order(other)
         is_mine = found is None

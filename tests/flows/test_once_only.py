@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from uuid import UUID
 
 import pytest
@@ -270,6 +271,34 @@ async def test_a_call_that_a_redeploy_puts_before_another_does_not_have_that_one
         await redeployed()
     assert attempts == [0, 1]
     assert len(emulator.batches()) == 1
+
+
+@pytest.mark.anthropic_emulator(batch_seconds=3)
+@pytest.mark.parametrize("order", ["BA", "BCA", "CAB", "CBA"])
+@pytest.mark.parametrize("at_once", [False, True])
+async def test_calls_that_come_in_another_order_at_a_replay_have_their_own_batches(
+    emulator, order, at_once
+):
+    attempts: list[int] = []
+
+    def asked(letter: str) -> list[str]:
+        return [f"What is {letter}? [[reply: {letter}]]"]
+
+    @flow(retries=1)
+    async def root() -> list[str]:
+        attempts.append(1)
+        if len(attempts) == 1:
+            for letter in sorted(order):
+                await batch_agent_tasks(
+                    asked(letter), poll_interval=SOON, timeout=0.1, return_state=True
+                )
+            raise RuntimeError("The flow fails before its batches have ended.")
+        calls = [batch_agent_tasks(asked(letter), poll_interval=SOON) for letter in order]
+        found = await asyncio.gather(*calls) if at_once else [await call for call in calls]
+        return [results[0].output for results in found]
+
+    assert await root() == list(order)
+    assert len(emulator.batches()) == len(order)
 
 
 @pytest.mark.parametrize(
