@@ -167,7 +167,8 @@ class AnthropicBatchClient:
             async with asyncio.timeout((ends - datetime.now(UTC)).total_seconds()):
                 return await asked(send, create_failure)
         except SubmissionUnknownError as lost:
-            if sent == chunk.size:
+            # Where it was given up, it may have been stopped amid anything.
+            if sent == chunk.size or datetime.now(UTC) >= ends:
                 raise
             raise cut_off(lost, sent=sent, size=chunk.size) from None
         except TimeoutError:
