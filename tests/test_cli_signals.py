@@ -64,3 +64,29 @@ def test_what_does_not_end_by_a_ctrl_c_is_left_after_a_while_or_at_the_next_one(
     assert told.strip() == (
         "Stopped. What was submitted goes on at Anthropic; the same command collects it."
     )
+
+
+LOSES_IT = """
+import asyncio, os, signal
+from meshflow_prefect.cli.jobs import interruptible
+
+class Thing:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+async def waits():
+    Thing()
+    await asyncio.sleep(600)
+
+interruptible(waits())
+"""
+
+
+def test_a_signal_that_is_lost_ends_the_command_all_the_same():
+    """What is raised in a finalizer is printed, and nothing else."""
+    ended = subprocess.run(
+        [sys.executable, "-c", LOSES_IT], capture_output=True, text=True, timeout=120
+    )
+
+    assert ended.returncode == 143, ended.stderr
+    assert "the same command collects it" in ended.stderr

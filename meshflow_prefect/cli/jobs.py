@@ -7,25 +7,17 @@ import hashlib
 import os
 import signal
 import sys
-from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Coroutine
 from pathlib import Path
 from threading import Timer
-from types import FrameType
 from typing import Any, NoReturn
 
 import orjson
 
 from meshflow_prefect.cli.app import done, fail, print_json
+from meshflow_prefect.cli.leaving import EXIT_CODES, STOPPED, leaving_in_time
 from meshflow_prefect.errors import InvalidRequestError
 from meshflow_prefect.structured import OutputType
-
-_INTERRUPTED, _TERMINATED = 130, 143
-
-_STOPPED = "Stopped. What was submitted goes on at Anthropic; the same command collects it."
-
-_LONGEST_END = 15.0
-"""Seconds from a Ctrl-C to the end of the command."""
 
 
 def run_file_job(work: Coroutine[Any, Any, Any]) -> None:
@@ -44,11 +36,12 @@ def interruptible(work: Coroutine[Any, Any, Any], *, code: int = 1) -> Any:
     from prefect.exceptions import TerminationSignal
 
     try:
-        return done(_hearing_signals(work), code=code)
+        with leaving_in_time():
+            return done(_hearing_signals(work), code=code)
     except (KeyboardInterrupt, TerminationSignal) as received:
-        print(_STOPPED, file=sys.stderr)
+        print(STOPPED, file=sys.stderr)
         by_hand = isinstance(received, KeyboardInterrupt)
-        raise SystemExit(_INTERRUPTED if by_hand else _TERMINATED) from None
+        raise SystemExit(EXIT_CODES[signal.SIGINT if by_hand else signal.SIGTERM]) from None
 
 
 async def _hearing_signals(work: Coroutine[Any, Any, Any]) -> Any:
@@ -67,38 +60,7 @@ async def _hearing_signals(work: Coroutine[Any, Any, Any]) -> Any:
             loop.default_exception_handler(context)
 
     asyncio.get_running_loop().set_exception_handler(heard)
-    with _leaving_in_time():
-        return await work
-
-
-@contextmanager
-def _leaving_in_time() -> Iterator[None]:
-    """Leave after a Ctrl-C, however long others take to end: at the second one, or some time later.
-
-    A terminal sends it to the server that Prefect has started for the command as well, and without
-    an answer from that, Prefect may wait for ever. All that has to be kept is kept by then.
-    """
-
-    def leave() -> NoReturn:
-        show_cursor = "\x1b[?25h" if sys.stderr.isatty() else ""
-        print(f"{show_cursor}{_STOPPED}", file=sys.stderr, flush=True)
-        os._exit(_INTERRUPTED)
-
-    cancel = signal.getsignal(signal.SIGINT)
-    if not callable(cancel):  # it is ignored
-        yield
-        return
-    leaving = Timer(_LONGEST_END, leave)
-    leaving.daemon = True
-
-    def interrupted(number: int, frame: FrameType | None) -> None:
-        if leaving.is_alive():
-            leave()
-        leaving.start()
-        cancel(number, frame)
-
-    signal.signal(signal.SIGINT, interrupted)
-    yield
+    return await work
 
 
 def failing_above(threshold: float | None) -> dict[str, Any]:
