@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
 from fsspec.core import url_to_fs  # type: ignore[import-untyped]
@@ -93,3 +94,9 @@ def explained(failure: type[MeshflowError], name: str, what: str) -> Iterator[No
         else:
             raise
         raise failure(f"{name!r}: {what}: {reason}.", url=name) from error
+
+
+def whole_path(place: str) -> str:
+    """Return a path that means the same in every folder; URLs and variables do already."""
+    is_path = "://" not in place and not place.startswith("variable:")
+    return str(Path(place).resolve()) if is_path else place

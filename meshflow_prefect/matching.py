@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from meshflow_prefect.ledger import Entry, Work
 from meshflow_prefect.lineage import Lineage
@@ -22,40 +22,32 @@ class Claims:
     """
 
     def __init__(self) -> None:
-        self._takers: dict[tuple[UUID, int], tuple[Lineage, Surroundings]] = {}
-        self._asked: dict[tuple[UUID, int], str] = {}
+        self._uses: dict[tuple[UUID, int], _Use] = {}
 
     def take(self, lineage: Lineage, entry: Entry, work: Work | None = None) -> None:
         """Note that the current attempt of the current run, and of the task, uses the entry.
 
         `work` is what it is used for; left out, what was submitted.
         """
-        self._takers[lineage.root.id, entry.number] = (lineage, Surroundings())
-        self._asked[lineage.root.id, entry.number] = (work or entry.work).digest
+        asked = (work or entry.work).digest
+        self._uses[lineage.root.id, entry.number] = _Use(lineage, Surroundings(), asked)
 
     def give_back(self, lineage: Lineage, entry: Entry) -> None:
         """Forget that the current attempt of the current run uses the entry."""
-        taker, _ = self._takers.get((lineage.root.id, entry.number), (None, None))
-        if taker is lineage:
-            del self._takers[lineage.root.id, entry.number]
+        use = self._uses.get((lineage.root.id, entry.number))
+        if use is not None and use.taker is lineage:
+            del self._uses[lineage.root.id, entry.number]
 
     def is_free(self, lineage: Lineage, entry: Entry) -> bool:
         """Whether no other submission of these attempts uses the entry."""
-        if (lineage.root.id, entry.number) not in self._takers:
-            return True
-        taker, surroundings = self._takers[lineage.root.id, entry.number]
-        if surroundings.are_over():
-            return True
-        attempts = {run.id: run.run_count for run in taker.runs}
-        return any(attempts.get(run.id, run.run_count) != run.run_count for run in lineage.runs)
+        return self._use_of(lineage, entry) is None
 
     def have_moved(self, entries: Iterable[Entry], lineage: Lineage, work: Work) -> bool:
         """Whether what was submitted here is used by another call: they come in another order."""
         for entry in entries:
-            same = (entry.work.job_key, entry.work.part) == (work.job_key, work.part)
-            if same and is_own(entry, lineage) and not self.is_free(lineage, entry):
-                taker, _ = self._takers[lineage.root.id, entry.number]
-                if taker.current.id != lineage.current.id:
+            if _is_same_part(entry, work) and is_own(entry, lineage):
+                use = self._use_of(lineage, entry)
+                if use is not None and use.taker.current.id != lineage.current.id:
                     return True
         return False
 
@@ -67,12 +59,29 @@ class Claims:
         So it is where a redeploy has put a call before the one that submitted.
         """
         for entry in entries:
-            is_same = (entry.work.part, entry.work.digest) == (work.part, work.digest)
-            if is_same and not self.is_free(lineage, entry):
-                asked = self._asked[lineage.root.id, entry.number]
-                if asked != work.digest:
+            if _is_same_part(entry, work) and entry.work.digest == work.digest:
+                use = self._use_of(lineage, entry)
+                if use is not None and use.asked != work.digest:
                     return entry
         return None
+
+    def _use_of(self, lineage: Lineage, entry: Entry) -> _Use | None:
+        """Return how another submission of these attempts uses the entry; None: it is free."""
+        use = self._uses.get((lineage.root.id, entry.number))
+        if use is None or use.surroundings.are_over():
+            return None
+        attempts = {run.id: run.run_count for run in use.taker.runs}
+        is_anew = any(attempts.get(run.id, run.run_count) != run.run_count for run in lineage.runs)
+        return None if is_anew else use
+
+
+class _Use(NamedTuple):
+    """The use of an entry by a submission of this process."""
+
+    taker: Lineage
+    surroundings: Surroundings
+    asked: str
+    """Digest of the content that was asked for; of a changed one the entry has another."""
 
 
 def match(
@@ -88,8 +97,7 @@ def match(
     2. An entry of the same content from somewhere else under the root: the run that made it was
        replaced by a fresh one (a parent was retried), or cannot be told from its siblings.
     """
-    same = (work.job_key, work.part)
-    candidates = [e for e in entries if (e.work.job_key, e.work.part) == same]
+    candidates = [entry for entry in entries if _is_same_part(entry, work)]
     own = [e for e in candidates if is_own(e, lineage)]
     for entry in own:
         if entry.work.digest == work.digest:
@@ -111,8 +119,11 @@ def match(
 
 def keyed(entries: Iterable[Entry], work: Work) -> Entry | None:
     """Return the entry of this job key and part, whichever run made it."""
-    same = (work.job_key, work.part)
-    return next((e for e in entries if (e.work.job_key, e.work.part) == same), None)
+    return next((entry for entry in entries if _is_same_part(entry, work)), None)
+
+
+def _is_same_part(entry: Entry, work: Work) -> bool:
+    return (entry.work.job_key, entry.work.part) == (work.job_key, work.part)
 
 
 def is_own(entry: Entry, lineage: Lineage) -> bool:

@@ -7,9 +7,9 @@ began, is replaced where such a note tells that it is of this run, or of the sam
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from meshflow_prefect.filesystems import whole_path
 from meshflow_prefect.job_keys import holder_of, unfinished
 from meshflow_prefect.ledger import Ledger
 from meshflow_prefect.lineage import read_lineage
@@ -37,7 +37,7 @@ async def may_replace(prefect: PrefectClient, destination: str, job_key: str) ->
     is_in_place = await asyncio.to_thread(is_there, destination)
     own = is_in_place and await _is_noted(prefect, destination, job_key)
     if (lineage := await read_lineage(prefect)) is not None:
-        await Ledger(prefect, lineage.root.id).note_output(_place(destination))
+        await Ledger(prefect, lineage.root.id).note_output(whole_path(destination))
     return own
 
 
@@ -47,11 +47,6 @@ async def _is_noted(prefect: PrefectClient, destination: str, job_key: str) -> b
     if job_key and (holder := await holder_of(prefect, job_key)) is not None:
         roots.add(holder)
     for root_id in roots:
-        if await Ledger(prefect, root_id).has_noted_output(_place(destination)):
+        if await Ledger(prefect, root_id).has_noted_output(whole_path(destination)):
             return True
     return False
-
-
-def _place(destination: str) -> str:
-    """Return what a place is called, however a path to it is spelled."""
-    return destination if "://" in destination else str(Path(destination).resolve())

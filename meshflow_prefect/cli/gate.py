@@ -17,10 +17,10 @@ from meshflow_prefect.cli.jobs import (
     interruptible,
     object_of,
     output_type_of,
-    whole_path,
 )
 from meshflow_prefect.cli.prefect_console import check_prefect, prepare_prefect
 from meshflow_prefect.errors import CostGateError, InvalidRequestError, SourceError
+from meshflow_prefect.filesystems import whole_path
 from meshflow_prefect.models import DEFAULT_MODEL
 from meshflow_prefect.sources import Source
 from meshflow_prefect.uses.cost_comparison import CostComparison

@@ -76,12 +76,6 @@ def digest_of(said: Any) -> str:
     return hashlib.sha256(whole).hexdigest()[:24]
 
 
-def whole_path(place: str) -> str:
-    """Return a path that means the same in every folder; URLs and variables do already."""
-    is_path = "://" not in place and not place.startswith("variable:")
-    return str(Path(place).resolve()) if is_path else place
-
-
 def object_of(option: str, text: str) -> dict[str, Any]:
     """Return the JSON object that an option holds."""
     try:

@@ -11,8 +11,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from meshflow_prefect.cli.jobs import digest_of, whole_path
+from meshflow_prefect.cli.jobs import digest_of
 from meshflow_prefect.errors import BatchFailedError, ContentChangedError
+from meshflow_prefect.filesystems import whole_path
 from meshflow_prefect.reporting import counted
 
 
