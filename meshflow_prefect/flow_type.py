@@ -24,6 +24,8 @@ STORED_BYTES = 50_000
 """A parameter that takes more than this as JSON is stored as a summary. Prefect refuses runs whose
 parameters take 524,288 bytes together."""
 
+_SCALARS = {str, int, float, bool, type(None)}
+
 
 class BatchFlow(Flow[P, R]):
     """A flow that stores a summary of large parameters, and never a key, with its runs.
@@ -69,7 +71,10 @@ class BatchFlow(Flow[P, R]):
 
     def serialize_parameters(self, parameters: dict[str, Any]) -> dict[str, Any]:
         """Return what the Prefect API stores of a call's parameters."""
-        stored = super().serialize_parameters(parameters)
+        given = {n: str(v) if isinstance(v, SecretStr) else v for n, v in parameters.items()}
+        # What Prefect does with the others loads a web framework, and keeps the event loop waiting.
+        others = {name: value for name, value in given.items() if not _is_json(value)}
+        stored = given | (super().serialize_parameters(others) if others else {})
         stored = _keys_replaced(stored, lambda key: HIDDEN if key else "")
         if isinstance(name := stored.get("credentials"), str) and holds_key(name):
             stored["credentials"] = HIDDEN  # a key in the place of a block's name
@@ -105,6 +110,17 @@ def batch_flow(belongs: Belongs, **options: Any) -> Callable[[Callable[P, R]], B
 
 def _kept(value: Any) -> Any:
     return list(value) if isinstance(value, Generator | map | filter | zip) else value
+
+
+def _is_json(value: Any) -> bool:
+    """Whether a value is JSON as it is."""
+    kind = type(value)
+    if kind is dict:
+        return all(type(key) is str for key in value) and _is_json(list(value.values()))
+    try:
+        return kind in _SCALARS or (kind is list and all(map(_is_json, value)))
+    except RecursionError:
+        return False
 
 
 def _keys_replaced(parameters: dict[str, Any], replace: Callable[[str], Any]) -> dict[str, Any]:
