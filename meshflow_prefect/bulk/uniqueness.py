@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
+from tempfile import TemporaryFile
+
+import orjson
 
 _CACHE_KIB = 16_384
 _TOGETHER = 5_000
-"""How many rows are put into the table at once, where that can wait."""
+"""How many rows are put off at once."""
 _INSERT = "INSERT INTO seen VALUES (?, ?, ?)"
 
 
@@ -26,16 +29,17 @@ class Seen:
         self._table.execute("BEGIN")
         self._greatest: tuple[int, str | bytes] = (-1, "")
         self._waiting: list[tuple[object, ...]] = []
+        self._put_off = TemporaryFile(dir=path.parent)  # noqa: SIM115  (`close` closes it)
 
     def first(self, key: str | bytes, place: tuple[str | int, int]) -> tuple[str | int, int] | None:
         """Return where a key was met before; None, and note `place`, when it is new."""
-        # Rows are mostly in the order of their ids, and what is greater than all is new: so it may
-        # wait, which takes a third of the time. Of two numbers the longer one is greater.
+        # Rows are mostly in the order of their ids, and what is greater than all is new: the table
+        # is needed once one is not, if ever. Of two numbers the longer one is greater.
         if (rank := (len(key), key)) > self._greatest:
             self._greatest = rank
             self._waiting.append((key, *place))
             if len(self._waiting) == _TOGETHER:
-                self._settle()
+                self._make_room()
             return None
         self._settle()
         try:
@@ -51,10 +55,25 @@ class Seen:
         place: tuple[str | int, int] | None = found.fetchone()
         return place
 
+    def _make_room(self) -> None:
+        if isinstance(self._waiting[0][0], bytes):
+            self._settle()
+            return
+        self._put_off.write(orjson.dumps(self._waiting) + b"\n")
+        self._waiting.clear()
+
     def _settle(self) -> None:
+        """Put all that waits into the table."""
+        if self._put_off.tell():
+            self._put_off.seek(0)
+            for together in self._put_off:
+                self._table.executemany(_INSERT, orjson.loads(together))
+            self._put_off.seek(0)
+            self._put_off.truncate()
         self._table.executemany(_INSERT, self._waiting)
         self._waiting.clear()
 
     def close(self) -> None:
         """Give the file up."""
         self._table.close()
+        self._put_off.close()
