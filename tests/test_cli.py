@@ -42,6 +42,19 @@ def test_the_version(run):
     assert run("--version").stdout.strip() == __version__
 
 
+@pytest.mark.parametrize("arguments", [["--version"], ["list", "more"], ["status", "none"]])
+def test_a_command_ends_without_a_look_at_all_that_was_loaded(anthropic_emulator, arguments):
+    code = (
+        "import atexit, gc\n"
+        "from meshflow_prefect.cli import main\n"
+        "atexit.register(lambda: print(len(gc.get_objects()), gc.get_freeze_count()))\n"
+        "main()"
+    )
+    said = subprocess.run([sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE)
+    looked_at, left_alone = map(int, said.stdout.split()[-2:])
+    assert looked_at < left_alone / 10
+
+
 @pytest.mark.anthropic_emulator(clock="stepped")
 async def test_a_batch_from_list_to_results(run, anthropic_emulator):
     batch_id = await submitted(anthropic_emulator)
