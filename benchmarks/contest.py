@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import inspect
 import json
 import sys
@@ -19,9 +20,11 @@ from benchmarks.job import Job
 
 def main(name: str, job: Job) -> None:
     """Run a contestant; write what its imports cost, and how long its loop was blocked."""
+    figures: dict[str, Any] = {}
+    # Registered before the contestant is loaded, and so called after all that it has registered.
+    atexit.register(_write, figures, Path(job.figures))
     contestant = import_module(f"benchmarks.contestants.{name}")
     imported_at, import_cpu = time.monotonic(), time.process_time()
-    figures: dict[str, Any] = {}
     with counted_imports() as later:
         if not inspect.iscoroutinefunction(contestant.run):
             contestant.run(job)
@@ -31,7 +34,12 @@ def main(name: str, job: Job) -> None:
             asyncio.run(contestant.run(job))
     figures |= {"imported_at": imported_at, "import_cpu": import_cpu + later.cpu}
     figures["later_import_wall"] = later.wall
-    Path(job.figures).write_text(json.dumps(figures))
+
+
+def _write(figures: dict[str, Any], path: Path) -> None:
+    # All that Python still does from here on is to put the libraries away.
+    figures |= {"ended_at": time.monotonic(), "ended_cpu": time.process_time()}
+    path.write_text(json.dumps(figures))
 
 
 async def _watched(run: Callable[[Job], Awaitable[None]], job: Job) -> list[tuple[float, float]]:

@@ -25,10 +25,10 @@ _HOW = """\
 
 - Each run is a process of its own. In each round every contestant runs once, and each round begins
   with another one. The figures are medians of whole processes, imports included.
-- *after imports* leaves out what Python does to load the libraries, whenever it does: what is left
-  is to submit and to collect, with all that a flow run costs. *work* is what a run costs beyond a
-  run of one row by the same contestant (*beyond one row*): no imports, and no fixed cost of a flow
-  run.
+- *after imports* leaves out what Python does to load the libraries, whenever it does, and to put
+  them away when the process ends: what is left is to submit and to collect, with all that a flow
+  run costs. *work* is what a run costs beyond a run of one row by the same contestant (*beyond one
+  row*): no imports, and no fixed cost of a flow run.
 - Before each run of a million the same contestant runs 100,000 rows once more, and *CPU a row at
   1,000,000, to that at 100,000* is to these: within an hour the same run cost a quarter more and
   less.

@@ -57,7 +57,8 @@ class Run:
 
     import_wall: float | None = None
     import_cpu: float | None = None
-    """Of all imports; None where they cannot be seen from inside."""
+    """Of all imports, and of putting away at the end what they have loaded; None where they cannot
+    be seen from inside."""
 
     blocks: list[tuple[float, float]] | None = None
     """The longest times that the event loop answered nobody, and when, after the imports; None
@@ -65,12 +66,12 @@ class Run:
 
     @property
     def cpu_after_imports(self) -> float | None:
-        """Seconds of CPU of all but the imports."""
+        """Seconds of CPU of all else."""
         return None if self.import_cpu is None else self.cpu - self.import_cpu
 
     @property
     def wall_after_imports(self) -> float | None:
-        """Seconds from the start of the process to its end, without the imports."""
+        """Seconds of all else."""
         return None if self.import_wall is None else self.wall - self.import_wall
 
     @property
@@ -213,8 +214,9 @@ def one_run(
     if inside.exists():
         found: dict[str, Any] = json.loads(inside.read_text())
         inside.unlink()
-        run.import_wall = found["imported_at"] - outcome.began + found["later_import_wall"]
-        run.import_cpu = found["import_cpu"]
+        away = outcome.ended - found["ended_at"]
+        run.import_wall = found["imported_at"] - outcome.began + found["later_import_wall"] + away
+        run.import_cpu = found["import_cpu"] + outcome.cpu - found["ended_cpu"]
         run.blocks = found.get("blocks")
     return run
 
