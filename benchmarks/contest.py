@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import gc
 import inspect
 import json
 import sys
@@ -37,6 +38,7 @@ def main(name: str, job: Job) -> None:
 
 
 def _write(figures: dict[str, Any], path: Path) -> None:
+    gc.collect()  # to free what the job has left behind is a part of it
     # All that Python still does from here on is to put the libraries away.
     figures |= {"ended_at": time.monotonic(), "ended_cpu": time.process_time()}
     path.write_text(json.dumps(figures))
