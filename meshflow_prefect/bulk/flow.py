@@ -8,9 +8,10 @@ from typing import Annotated, Any
 
 from pydantic import SecretStr, SkipValidation
 
+from meshflow_prefect.bulk.bad_rows import OnBadRow
 from meshflow_prefect.bulk.recipe import Recipe
 from meshflow_prefect.bulk.running import check_summary, is_of_files, rows_to_file
-from meshflow_prefect.bulk.spool import OnBadRow, Spooling
+from meshflow_prefect.bulk.spool import Spooling
 from meshflow_prefect.bulk.summary import FileSummary
 from meshflow_prefect.chunking import MAX_BYTES, MAX_REQUESTS
 from meshflow_prefect.credentials import AnthropicCredentials

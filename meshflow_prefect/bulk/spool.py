@@ -13,17 +13,17 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import shutil
-from array import array
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from threading import Event
-from typing import BinaryIO, Literal, Self, TypeAlias
+from typing import BinaryIO, Self
 from uuid import uuid4
 
 import orjson
 
 from meshflow_prefect import exact_json
+from meshflow_prefect.bulk.bad_rows import BadRows, OnBadRow
 from meshflow_prefect.bulk.chunk_files import ChunkFile
 from meshflow_prefect.bulk.input_columns import InputColumns
 from meshflow_prefect.bulk.making import AnyRecipe, Made
@@ -31,13 +31,8 @@ from meshflow_prefect.bulk.plan import NOT_SENT, ChunkPlan, ModelShare, Plan
 from meshflow_prefect.bulk.progress import Progress
 from meshflow_prefect.bulk.uniqueness import Seen
 from meshflow_prefect.chunking import Filling, Limits, content_digest, item_of
-from meshflow_prefect.errors import BadRowsError, InvalidRequestError, SourceError
+from meshflow_prefect.errors import InvalidRequestError, SourceError
 from meshflow_prefect.reading.rows import Row, RowSource, place_in
-
-OnBadRow: TypeAlias = Literal["raise", "skip"]
-
-_NAMED = 20
-"""How many bad rows an error names; reading stops there."""
 
 _BUFFER = 1 << 20
 
@@ -136,10 +131,7 @@ class _Writer:
         self._chunk: ChunkFile | None = None
         self._count = self._duplicates = 0
         self._some_unnamed = False
-        self._bad: list[tuple[str, str]] = []
-        self._bad_count = 0
-        self._unnamed_bad = array("Q")
-        """The numbers of bad rows without an id."""
+        self._bad = BadRows(how.on_bad_row)
 
     def __enter__(self) -> Self:
         return self
@@ -166,13 +158,14 @@ class _Writer:
                 entry = [*self._place(made, row.number), name]
             except InvalidRequestError as error:
                 why = error.message
-        if why and row_id is None and self._ids.place_of(name) != (row.file, row.line):
-            self._unnamed_bad.append(row.number)
+        if why:
+            is_renamed = row_id is None and self._ids.place_of(name) != (row.file, row.line)
+            self._bad.add(row, why, needs_name=is_renamed)
+            self._progress.bad_rows = self._bad.skipped
         # Neither the words for a bad row nor the columns of the output make it another job.
         line = orjson.dumps(entry)
         self._content.update(line)
         if why:
-            self._refuse(row.place, why)
             line = orjson.dumps([NOT_SENT, f"{row.place}: {why}", name])
         if self._how.include_input:
             kept = self._columns.renamed(row.values if row.kept is None else row.kept)
@@ -181,45 +174,25 @@ class _Writer:
 
     def plan(self, source: RowSource) -> Plan:
         """Return what has been written, when all rows have been taken."""
-        if self._bad:
-            self._fail()
+        self._bad.check(self._count)
         if not self._count:
             raise SourceError(f"{source.url!r} has no rows.")
         self._close_chunk()
         for chunk in self._chunks:
             self._content.update(chunk.digest.encode())
-        self._rename_bad()
+        self._rows.flush()
+        self._bad.rename(self._directory / "rows.jsonl", self._ids)
         return Plan(
             fingerprint=source.fingerprint,
             settings=self._how.settings,
             digest=self._content.hexdigest(),
             rows=self._count,
-            bad_rows=self._bad_count,
+            bad_rows=self._bad.skipped,
             duplicates=self._duplicates,
             chunks=tuple(self._chunks),
             models=self._models,
             columns=self._columns.types if self._how.include_input else {},
         )
-
-    def _rename_bad(self) -> None:
-        """Give bad rows other names whose number is the id of a row, before or after them.
-
-        They must not be taken for it.
-        """
-        taken = {n for n in self._unnamed_bad if self._ids.place_of(str(n)) is not None}
-        if not taken:
-            return
-        self._rows.flush()
-        path = self._directory / "rows.jsonl"
-        renamed = path.with_suffix(".renamed")
-        with path.open("rb") as lines, renamed.open("xb", buffering=_BUFFER) as new:
-            for number, line in enumerate(lines):
-                if number not in taken:
-                    new.write(line)
-                    continue
-                chunk, problem, _, *columns = exact_json.loads(line)
-                new.write(exact_json.dumps([chunk, problem, f"row {number}", *columns]) + b"\n")
-        renamed.replace(path)
 
     def _check_new(self, name: str, row: Row, *, is_number: bool) -> None:
         """Refuse a row whose name in the output another one has."""
@@ -272,29 +245,6 @@ class _Writer:
             self._chunks.append(self._chunk.close())
             self._chunk = None
 
-    def _refuse(self, place: str, why: str) -> None:
-        if self._how.on_bad_row == "skip":
-            self._bad_count += 1
-            self._progress.bad_rows = self._bad_count
-            return
-        self._bad.append((place, why))
-        if len(self._bad) == _NAMED:
-            self._fail(" The rest was not read.")
-
-    def _fail(self, rest: str = "") -> None:
-        first = "the first " if rest else ""
-        places: dict[str, list[str]] = {}
-        for place, why in self._bad:
-            places.setdefault(why, []).append(place)
-        told = (f"{_places(found)}: {why}" for why, found in places.items())
-        raise BadRowsError(
-            f"{len(self._bad)} of {first}{self._count:,} rows cannot be sent: "
-            + "; ".join(told)
-            + f".{rest} Nothing was submitted. Mend them, or keep them out of the batches with "
-            "on_bad_row='skip' (--on-bad-row skip): the output says of each what is wrong then.",
-            rows=[f"{place}: {why}" for place, why in self._bad],
-        )
-
     def _open(self, name: str) -> BinaryIO:
         path = self._directory / name
         return self._files.enter_context(path.open("xb", buffering=_BUFFER))
@@ -303,9 +253,3 @@ class _Writer:
         seen = Seen(self._directory / name)
         self._files.callback(seen.close)
         return seen
-
-
-def _places(found: list[str]) -> str:
-    """Return where rows are, without the name of their file where it is the first one's."""
-    file, comma, _ = found[0].rpartition(", ")
-    return ", ".join([found[0], *(place.removeprefix(file + comma) for place in found[1:])])

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from meshflow_prefect.bulk.spool import OnBadRow
+from meshflow_prefect.bulk.bad_rows import OnBadRow
 from meshflow_prefect.chunking import MAX_BYTES, MAX_REQUESTS
 from meshflow_prefect.cli.app import app
 from meshflow_prefect.cli.jobs import (

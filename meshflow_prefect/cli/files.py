@@ -11,8 +11,9 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from meshflow_prefect.bulk.bad_rows import OnBadRow
 from meshflow_prefect.bulk.recipe import Recipe
-from meshflow_prefect.bulk.spool import OnBadRow, Spooling
+from meshflow_prefect.bulk.spool import Spooling
 from meshflow_prefect.chunking import MAX_BYTES, MAX_REQUESTS, Limits, id_suffix
 from meshflow_prefect.cli.app import app, done, print_json
 from meshflow_prefect.cli.jobs import (
