@@ -12,7 +12,7 @@ from prefect import Flow, State
 from pydantic import SecretStr
 
 from meshflow_prefect.lineage import works_for_another
-from meshflow_prefect.masking import holds_key
+from meshflow_prefect.masking import holds_key, without_key
 from meshflow_prefect.replayed import Belongs, calling, refusal
 
 P = ParamSpec("P")
@@ -78,7 +78,7 @@ class BatchFlow(Flow[P, R]):
         stored = _keys_replaced(stored, lambda key: HIDDEN if key else "")
         if isinstance(name := stored.get("credentials"), str) and holds_key(name):
             stored["credentials"] = HIDDEN  # a key in the place of a block's name
-        return {name: _summary(value) for name, value in stored.items()}
+        return {name: _stored(value) for name, value in stored.items()}
 
     def validate_parameters(self, parameters: dict[str, Any]) -> dict[str, Any]:
         """Check and convert the parameters of a call; see `prefect.Flow`."""
@@ -134,10 +134,16 @@ def _keys_replaced(parameters: dict[str, Any], replace: Callable[[str], Any]) ->
     return copy
 
 
-def _summary(value: Any) -> Any:
-    size = len(orjson.dumps(value, default=str))
-    if size <= STORED_BYTES:
-        return value
+def _stored(value: Any) -> Any:
+    """Return what is stored of a JSON value: a summary of a large one, and no key within it."""
+    whole = orjson.dumps(value, default=str)
+    if len(whole) > STORED_BYTES:
+        value = _summary(value, len(whole))
+        whole = orjson.dumps(value)
+    return orjson.loads(without_key(text)) if holds_key(text := whole.decode()) else value
+
+
+def _summary(value: Any, size: int) -> dict[str, Any]:
     summary: dict[str, Any] = {"summary": f"{size:,} bytes as JSON, not stored"}
     if isinstance(value, list):
         summary |= {"items": len(value), "first": str(value[0])[:200], "last": str(value[-1])[:200]}

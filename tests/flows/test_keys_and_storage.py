@@ -91,6 +91,21 @@ async def test_a_key_in_the_place_of_a_blocks_name_is_refused_and_shown_nowhere(
     assert emulator.calls() == []
 
 
+@pytest.mark.parametrize("count", [1, 7_000], ids=["whole", "as a summary"])
+async def test_a_key_in_any_other_parameter_is_not_stored(stack, count):
+    tasks = [f"Is {KEY} a key?", *["Hello."] * (count - 1)]
+
+    state = await batch_agent_tasks(
+        tasks, params={"metadata": {"user_id": KEY}}, poll_interval=SOON, return_state=True
+    )
+
+    assert len(await state.aresult()) == count
+    run = run_of(stack, state)
+    assert run.parameters["params"] == {"metadata": {"user_id": "********"}}
+    assert "Is ******** a key?" in json.dumps(run.parameters["tasks"])
+    assert KEY not in run.model_dump_json()
+
+
 async def test_a_refused_key_fails_the_run_and_says_where_to_look(stack):
     state = await batch_agent_tasks(
         ["Hello."], api_key="sk-ant-invalid-0123", poll_interval=SOON, return_state=True
