@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from array import array
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from mmap import ACCESS_READ, mmap
@@ -128,6 +129,11 @@ class Harvest:
         self._statuses = bytearray(requests)
         self.tally = Tally()
 
+    @property
+    def directory(self) -> Path:
+        """Where the results are written."""
+        return self._path.parent
+
     def take(self, results: Sequence[BatchResult]) -> None:
         """Write results of requests of this batch, each once."""
         for result in results:
@@ -166,7 +172,8 @@ class Harvest:
 
     def abandon(self) -> None:
         """Remove what was written, unless it is in its place."""
-        self._file.close()
+        with suppress(OSError):  # of a full disk, which has been told
+            self._file.close()
         if not self._is_closed:
             for ending in (".jsonl", ".index"):
                 _part(self._path, self._unique, ending).unlink(missing_ok=True)

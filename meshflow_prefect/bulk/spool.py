@@ -29,6 +29,7 @@ from meshflow_prefect.bulk.input_columns import InputColumns
 from meshflow_prefect.bulk.making import AnyRecipe, Made
 from meshflow_prefect.bulk.plan import NOT_SENT, ChunkPlan, ModelShare, Plan
 from meshflow_prefect.bulk.progress import Progress
+from meshflow_prefect.bulk.room import room_in
 from meshflow_prefect.bulk.uniqueness import Seen
 from meshflow_prefect.chunking import Filling, Limits, content_digest, item_of
 from meshflow_prefect.errors import InvalidRequestError, SourceError
@@ -90,13 +91,13 @@ class Spooling:
         part = directory.with_name(f".{directory.name}.{uuid4().hex}.part")
         part.mkdir(parents=True)
         try:
-            with _Writer(self, part, progress) as writer:
+            with room_in(directory.parent), _Writer(self, part, progress) as writer:
                 for row in source.rows():
                     if stop.is_set():
                         raise asyncio.CancelledError
                     writer.take(row)
                 plan = writer.plan(source)
-            plan.write(part)
+                plan.write(part)
             _move(part, directory, plan)
         finally:
             shutil.rmtree(part, ignore_errors=True)

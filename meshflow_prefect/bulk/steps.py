@@ -16,6 +16,7 @@ from meshflow_prefect.bulk.assembly import ChunkResults, Endings, Shared, assemb
 from meshflow_prefect.bulk.harvest import Harvest, Results, Tally
 from meshflow_prefect.bulk.plan import Plan
 from meshflow_prefect.bulk.progress import Progress
+from meshflow_prefect.bulk.room import room_in
 from meshflow_prefect.bulk.spool import Spooling
 from meshflow_prefect.bulk.workplace import Workplace
 from meshflow_prefect.credentials import AnthropicCredentials
@@ -68,17 +69,18 @@ async def collect_chunk(
             if harvest is not None:
                 harvest.abandon()
             harvest = begin()
-            if not as_they_come:
-                return await anthropic.collect_each(batch_id, harvest.positions, harvest.take)
-            async for result in anthropic.iter_results(batch_id):
-                if result.custom_id in harvest.positions:
-                    harvest.take([result])
+            with room_in(harvest.directory):
+                if not as_they_come:
+                    return await anthropic.collect_each(batch_id, harvest.positions, harvest.take)
+                async for result in anthropic.iter_results(batch_id):
+                    if result.custom_id in harvest.positions:
+                        harvest.take([result])
             return Collected([])
 
         try:
             collected = await collect_patiently(batch_id, read, anthropic, rest)
             assert harvest is not None  # noqa: S101  (read has begun it)
-            with busy():
+            with busy(), room_in(harvest.directory):
                 tally = await asyncio.to_thread(
                     harvest.close, batch_id, is_whole=collected.is_whole
                 )
