@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -149,12 +149,25 @@ class HeldChunk:
         yield TAIL
 
 
-def make_chunk(requests: Sequence[BatchRequest]) -> HeldChunk:
+def listed(requests: Iterable[BatchRequest]) -> list[BatchRequest]:
+    """Return requests as a list. Raises `InvalidRequestError` for anything else."""
+    if not isinstance(requests, Iterable) or isinstance(requests, str | bytes | Mapping):
+        raise InvalidRequestError(
+            f"requests: expected a list of BatchRequest, got {type(requests).__name__}."
+        )
+    found = list(requests)
+    for position, request in enumerate(found):
+        _check_kind(position, request)
+    return found
+
+
+def make_chunk(requests: Iterable[BatchRequest]) -> HeldChunk:
     """Check and serialise the requests of one batch.
 
     Raises `InvalidRequestError` for an empty list, a wrong item or a custom id that occurs twice,
     and `BatchTooLargeError`, with the numbers, for more than 100,000 requests or 256 MB.
     """
+    requests = listed(requests)
     if len(requests) > MAX_REQUESTS:
         raise BatchTooLargeError(
             f"{len(requests):,} requests: one batch holds at most {MAX_REQUESTS:,}. Split them.",
@@ -221,6 +234,13 @@ def make_chunks(
     return chunks
 
 
+def _check_kind(position: int, request: object) -> None:
+    if not isinstance(request, BatchRequest):
+        raise InvalidRequestError(
+            f"Request {position}: expected a BatchRequest, got {type(request).__name__}."
+        )
+
+
 def item_of(custom_id: str, params: bytes) -> bytes:
     """Return one request as it stands in the body of a create call."""
     return b'{"custom_id":"%b","params":%b}' % (custom_id.encode(), params)
@@ -261,10 +281,7 @@ def ids_digest(custom_ids: Iterable[str]) -> str:
 
 def _serialise(position: int, request: BatchRequest) -> tuple[bytes, bytes]:
     """Return the request and its parameters as JSON."""
-    if not isinstance(request, BatchRequest):
-        raise InvalidRequestError(
-            f"Request {position}: expected a BatchRequest, got {type(request).__name__}."
-        )
+    _check_kind(position, request)
     try:
         params = orjson.dumps(request.to_api_request()["params"])
     except TypeError as error:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from meshflow_prefect.answers import about, asked, create_failure, cut_off
 from meshflow_prefect.batch_answers import created_id, job_of
-from meshflow_prefect.chunking import Chunk, make_chunk
+from meshflow_prefect.chunking import Chunk, listed, make_chunk
 from meshflow_prefect.collecting import Download, collect, collect_each, stream
 from meshflow_prefect.connecting import make_sdk
 from meshflow_prefect.downloading import BATCHES, downloads
@@ -211,6 +211,8 @@ class AnthropicBatchClient:
 
     async def collect(self, batch_id: str, *, custom_ids: Sequence[str] | None = None) -> Collected:
         """Return what `results` does, with how many rows were unreadable, unknown or absent."""
+        if isinstance(custom_ids, str):
+            raise InvalidRequestError(f"custom_ids: expected a list of ids, got {custom_ids!r}.")
         job = await self._ended(batch_id)
         return await collect(job, await self._download(job), custom_ids)
 
@@ -279,7 +281,7 @@ class AnthropicBatchClient:
         timeout: float = 86400.0,
     ) -> list[BatchResult]:
         """Submit, wait and return one result for each request, in the order of `requests`."""
-        requests = list(requests)
+        requests = listed(requests)
         custom_ids = [item.custom_id for item in requests]
         began = datetime.now(UTC)
         batch_id = await self.submit(requests)
@@ -328,8 +330,8 @@ class AnthropicBatchClient:
         At most `limit` of them, and no page after the one with which `enough`, asked with all that
         have come so far, is true. Raises `MeshflowError` where a list repeats itself without end.
         """
-        if limit is not None and limit < 1:
-            raise InvalidRequestError(f"limit: must be at least 1, got {limit}.")
+        if limit is not None and (not isinstance(limit, int) or limit < 1):
+            raise InvalidRequestError(f"limit: must be at least 1, got {limit!r}.")
         return await read_list(await self._connected(), limit=limit, enough=enough)
 
     async def count_tokens(self, params: Mapping[str, Any]) -> int:

@@ -305,3 +305,38 @@ async def test_a_wait_without_a_timeout_ends_with_the_batch(client, anthropic_em
     batch_id = await client.submit(numbered(1))
     anthropic_emulator.advance(60)
     assert (await client.wait(batch_id, 0.05, timeout=None)).status == "ended"
+
+
+@pytest.mark.parametrize(
+    ("requests", "got"),
+    [
+        (None, "requests: expected a list of BatchRequest, got NoneType"),
+        (
+            BatchRequest("a", "Hello."),
+            "requests: expected a list of BatchRequest, got BatchRequest",
+        ),
+        ("Hello.", "requests: expected a list of BatchRequest, got str"),
+        ({"a": "Hello."}, "requests: expected a list of BatchRequest, got dict"),
+        (["Hello."], "Request 0: expected a BatchRequest, got str"),
+    ],
+)
+async def test_what_is_no_list_of_requests_is_refused(client, anthropic_emulator, requests, got):
+    for send in (client.submit, client.run):
+        with pytest.raises(InvalidRequestError, match=got):
+            await send(requests)
+    assert anthropic_emulator.calls() == []
+
+
+@quick
+async def test_requests_may_come_from_anything_that_yields_them(client):
+    results = await client.run(iter(numbered(3)), poll_interval=0.05)
+
+    assert [result.custom_id for result in results] == ["row-0", "row-1", "row-2"]
+
+
+async def test_a_text_in_the_place_of_ids_or_of_a_number_is_refused(client, anthropic_emulator):
+    with pytest.raises(InvalidRequestError, match="ids: expected a list of ids, got 'row-0'"):
+        await client.results("msgbatch_any", custom_ids="row-0")
+    with pytest.raises(InvalidRequestError, match="limit: must be at least 1, got '2'"):
+        await client.list(limit="2")
+    assert anthropic_emulator.calls() == []
