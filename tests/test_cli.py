@@ -9,6 +9,7 @@ import shlex
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +17,7 @@ from meshflow_prefect import AnthropicBatchClient, BatchRequest, __version__
 from meshflow_prefect.emulator import EmulatorClient
 from tests.support.processes import end_group, free_port, wait_until
 
+FULL = Path("/dev/full")
 COMMAND = [sys.executable, "-m", "meshflow_prefect.cli"]
 
 
@@ -40,6 +42,16 @@ async def submitted(emulator, *ids: str) -> str:
 
 def test_the_version(run):
     assert run("--version").stdout.strip() == __version__
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="has no device that is full")
+@pytest.mark.parametrize("arguments", [["--version"], ["list", "--help"], ["list"]])
+def test_an_output_on_a_full_disk_is_one_line(anthropic_emulator, arguments):
+    with FULL.open("w") as full:
+        said = subprocess.run([*COMMAND, *arguments], stdout=full, stderr=subprocess.PIPE)
+
+    assert said.stderr == b"[Errno 28] No space left on device\n"
+    assert said.returncode == 1
 
 
 @pytest.mark.parametrize("arguments", [["--version"], ["list", "more"], ["status", "none"]])

@@ -45,11 +45,21 @@ def main() -> None:
         # It has been told.
         raise SystemExit(2) from None
     except BrokenPipeError:
-        # Python's own flush at exit would complain of it once more.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _say_no_more()
+    except OSError as error:
+        # What was said goes to a disk that is full, say.
+        if error.errno is None:
+            raise
+        _say_no_more()
+        fail(error)
     finally:
         # Python ends with another look at all that was loaded, of a quarter of that time.
         gc.freeze()
+
+
+def _say_no_more() -> None:
+    # Python's own flush at exit would complain of it once more.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def done(work: Coroutine[Any, Any, Any], *, code: int = 1) -> Any:
