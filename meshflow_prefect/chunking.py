@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 import orjson
 
 from meshflow_prefect.errors import BatchTooLargeError, InvalidRequestError
-from meshflow_prefect.models import BatchRequest
+from meshflow_prefect.models import BatchRequest, is_list
 
 MAX_REQUESTS = 100_000
 MAX_BYTES = 256 * 1_000_000
@@ -149,25 +149,17 @@ class HeldChunk:
         yield TAIL
 
 
-def listed(requests: Iterable[BatchRequest]) -> list[BatchRequest]:
-    """Return requests as a list. Raises `InvalidRequestError` for anything else."""
-    if not isinstance(requests, Iterable) or isinstance(requests, str | bytes | Mapping):
-        raise InvalidRequestError(
-            f"requests: expected a list of BatchRequest, got {type(requests).__name__}."
-        )
-    found = list(requests)
-    for position, request in enumerate(found):
-        _check_kind(position, request)
-    return found
-
-
 def make_chunk(requests: Iterable[BatchRequest]) -> HeldChunk:
     """Check and serialise the requests of one batch.
 
     Raises `InvalidRequestError` for an empty list, a wrong item or a custom id that occurs twice,
     and `BatchTooLargeError`, with the numbers, for more than 100,000 requests or 256 MB.
     """
-    requests = listed(requests)
+    if not is_list(requests):
+        raise InvalidRequestError(
+            f"requests: expected a list of BatchRequest, got {type(requests).__name__}."
+        )
+    requests = list(requests)
     if len(requests) > MAX_REQUESTS:
         raise BatchTooLargeError(
             f"{len(requests):,} requests: one batch holds at most {MAX_REQUESTS:,}. Split them.",
@@ -234,13 +226,6 @@ def make_chunks(
     return chunks
 
 
-def _check_kind(position: int, request: object) -> None:
-    if not isinstance(request, BatchRequest):
-        raise InvalidRequestError(
-            f"Request {position}: expected a BatchRequest, got {type(request).__name__}."
-        )
-
-
 def item_of(custom_id: str, params: bytes) -> bytes:
     """Return one request as it stands in the body of a create call."""
     return b'{"custom_id":"%b","params":%b}' % (custom_id.encode(), params)
@@ -281,7 +266,10 @@ def ids_digest(custom_ids: Iterable[str]) -> str:
 
 def _serialise(position: int, request: BatchRequest) -> tuple[bytes, bytes]:
     """Return the request and its parameters as JSON."""
-    _check_kind(position, request)
+    if not isinstance(request, BatchRequest):
+        raise InvalidRequestError(
+            f"Request {position}: expected a BatchRequest, got {type(request).__name__}."
+        )
     try:
         params = orjson.dumps(request.to_api_request()["params"])
     except TypeError as error:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from meshflow_prefect.answers import about, asked, create_failure, cut_off
 from meshflow_prefect.batch_answers import created_id, job_of
-from meshflow_prefect.chunking import Chunk, listed, make_chunk
+from meshflow_prefect.chunking import Chunk, make_chunk
 from meshflow_prefect.collecting import Download, collect, collect_each, stream
 from meshflow_prefect.connecting import make_sdk
 from meshflow_prefect.downloading import BATCHES, downloads
@@ -281,10 +281,11 @@ class AnthropicBatchClient:
         timeout: float = 86400.0,
     ) -> list[BatchResult]:
         """Submit, wait and return one result for each request, in the order of `requests`."""
-        requests = listed(requests)
-        custom_ids = [item.custom_id for item in requests]
         began = datetime.now(UTC)
-        batch_id = await self.submit(requests)
+        chunk = make_chunk(requests)
+        custom_ids = chunk.custom_ids
+        batch_id = await self.create(chunk)
+        del chunk  # as large as the requests, and of no more use
 
         async def submitted_at() -> datetime:
             return began

@@ -94,7 +94,7 @@ class BatchRequest:
             given = "neither" if self.prompt is None else "both"
             self._refuse("prompt", f"give exactly one of `prompt` and `messages`, got {given}")
         if self.messages is not None:
-            if not _is_list(self.messages) or not (turns := list(self.messages)):
+            if not is_list(self.messages) or not (turns := list(self.messages)):
                 self._refuse("messages", "expected a list of at least one turn")
             # An iterator would be empty at the second reading: keep what was read.
             object.__setattr__(self, "messages", turns)
@@ -106,7 +106,7 @@ class BatchRequest:
     def _check_system(self) -> None:
         if isinstance(self.system, str):
             return
-        if not _is_list(self.system):
+        if not is_list(self.system):
             got = type(self.system).__name__
             self._refuse("system", f"expected a text or a list of text blocks, got {got}")
         object.__setattr__(self, "system", list(self.system))
@@ -117,7 +117,8 @@ class BatchRequest:
         )
 
 
-def _is_list(value: object) -> bool:
+def is_list(value: object) -> bool:
+    """Whether a value is a list, or anything else that yields items, and no text or mapping."""
     return isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping)
 
 

@@ -16,8 +16,6 @@ OnBadRow: TypeAlias = Literal["raise", "skip"]
 _NAMED = 20
 """How many bad rows an error names; reading stops there."""
 
-_BUFFER = 1 << 20
-
 
 class BadRows:
     """The bad rows of one pass over a source."""
@@ -58,7 +56,7 @@ class BadRows:
         if not taken:
             return
         renamed = spooled.with_suffix(".renamed")
-        with spooled.open("rb") as lines, renamed.open("xb", buffering=_BUFFER) as new:
+        with spooled.open("rb") as lines, renamed.open("xb") as new:
             for number, line in enumerate(lines):
                 if number not in taken:
                     new.write(line)

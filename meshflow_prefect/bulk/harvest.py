@@ -172,7 +172,7 @@ class Harvest:
 
     def abandon(self) -> None:
         """Remove what was written, unless it is in its place."""
-        with suppress(OSError):  # of a full disk, which has been told
+        with suppress(OSError):  # what is given up need not reach the disk
             self._file.close()
         if not self._is_closed:
             for ending in (".jsonl", ".index"):

@@ -160,8 +160,8 @@ class _Writer:
             except InvalidRequestError as error:
                 why = error.message
         if why:
-            is_renamed = row_id is None and self._ids.place_of(name) != (row.file, row.line)
-            self._bad.add(row, why, needs_name=is_renamed)
+            needs_name = row_id is None and self._ids.place_of(name) != (row.file, row.line)
+            self._bad.add(row, why, needs_name=needs_name)
             self._progress.bad_rows = self._bad.skipped
         # Neither the words for a bad row nor the columns of the output make it another job.
         line = orjson.dumps(entry)
