@@ -60,6 +60,13 @@ class ContentChangedError(MeshflowError):
     """What a run is to send is not what it has begun to send; nothing more was submitted."""
 
 
+class ResultsLostError(MeshflowError):
+    """What an ended call returned cannot be read, and its batches are not known by its content.
+
+    Nothing was submitted. `batch_ids` are those that the flow has paid for.
+    """
+
+
 class SourceError(MeshflowError):
     """The input is not there, or cannot be read as a whole; nothing is wrong with one row only."""
 

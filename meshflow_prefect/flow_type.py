@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Generator
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 import orjson
-from prefect import Flow, State
+from prefect import Flow, State, get_client
+from prefect.logging import get_run_logger
+from prefect.states import Completed
 from pydantic import SecretStr
 
+from meshflow_prefect.ledgers import batches_of_flow
 from meshflow_prefect.lineage import works_for_another
+from meshflow_prefect.lost_results import collecting_only, may_be_unreadable
 from meshflow_prefect.masking import holds_key, without_key
 from meshflow_prefect.replayed import Belongs, calling, refusal
 
@@ -56,18 +60,47 @@ class BatchFlow(Flow[P, R]):
     async def _own(
         self, outcome: Awaitable[Any], args: tuple[Any, ...], given: dict[str, Any]
     ) -> Any:
-        """Return the outcome of a call, unless it is that of another one."""
+        """Return the outcome of a call, unless it is that of another one.
+
+        One that was stored by an earlier process, and cannot be read, is collected anew.
+        """
+        found = None
         with calling() as call:
-            found = await outcome
-        if call.was_executed or (isinstance(found, State) and not found.is_completed()):
+            try:
+                found = await outcome
+                if call.was_executed or (isinstance(found, State) and not found.is_completed()):
+                    return found
+                result = await found.aresult() if isinstance(found, State) else found
+            except Exception as error:
+                if call.was_executed or not may_be_unreadable(error):
+                    raise
+                result = await self._collected_anew(error, args, given)
+                return Completed(data=result) if isinstance(found, State) else result
+        # In a thread: it may take as long as preparing the requests did.
+        if await asyncio.to_thread(self.belongs, result, self._asked(args, given)):
             return found
-        result = await found.aresult() if isinstance(found, State) else found
+        async with get_client() as prefect:
+            raise refusal(self.name, await batches_of_flow(prefect))
+
+    async def _collected_anew(
+        self, error: Exception, args: tuple[Any, ...], given: dict[str, Any]
+    ) -> Any:
+        """Return the result of a call that has ended before, from the batches it has paid for."""
+        get_run_logger().warning(
+            "What this call of %r returned before the run was started again cannot be read (%s). "
+            "Its batches are collected anew; nothing is submitted.",
+            self.name,
+            error,
+        )
+        # In the flow around it: a further call of this flow would be taken for the next one.
+        function = cast("Callable[..., Awaitable[Any]]", self.fn)
+        with collecting_only():
+            return await function(**self.validate_parameters(self._asked(args, given)))
+
+    def _asked(self, args: tuple[Any, ...], given: dict[str, Any]) -> dict[str, Any]:
         asked = inspect.signature(self.fn).bind(*args, **given)
         asked.apply_defaults()
-        # In a thread: it may take as long as preparing the requests did.
-        if await asyncio.to_thread(self.belongs, result, asked.arguments):
-            return found
-        raise refusal(self.name)
+        return asked.arguments
 
     def serialize_parameters(self, parameters: dict[str, Any]) -> dict[str, Any]:
         """Return what the Prefect API stores of a call's parameters."""

@@ -141,6 +141,8 @@ async def batch_agent_tasks(
         BatchWaitTimeoutError: `timeout` has passed; the batch goes on.
         BatchNotFoundError: the batch was deleted, or one of `batch_ids` does not exist.
         BatchFailedError: more requests failed than `failure_threshold` allows.
+        ResultsLostError: the call had ended when the flow ran before, what it returned cannot be
+            read any more, and what it asks for now was not submitted; nothing was.
     """
     given = locals()
     note_execution()

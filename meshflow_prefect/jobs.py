@@ -18,6 +18,7 @@ from meshflow_prefect.caching import first_of_each_prefix, with_cached_system
 from meshflow_prefect.chunking import Chunk, HeldChunk, make_chunks, task_ids
 from meshflow_prefect.errors import SubmissionUnknownError
 from meshflow_prefect.ledgers import entry_of_batch, entry_of_part
+from meshflow_prefect.lost_results import only_collecting
 from meshflow_prefect.models import BatchRequest, BatchResult
 from meshflow_prefect.queueing import P, Queue
 from meshflow_prefect.reporting import counted
@@ -150,7 +151,7 @@ class Job:
             if worth_another_try(result)
         ]
         # What is sent again is what was sent, not what a redeploy has made of it.
-        if not batch_id and (not pending or is_changed):
+        if not batch_id and (not pending or is_changed or only_collecting()):
             return None
         chunk = piece.chunk
         if pending:

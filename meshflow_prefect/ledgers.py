@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from meshflow_prefect.ledger import Entry, Ledger
-from meshflow_prefect.lineage import TAG, read_lineage
+from meshflow_prefect.lineage import TAG, Lineage, read_lineage
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import PrefectClient
@@ -38,6 +38,20 @@ async def entry_of_batch(prefect: PrefectClient, batch_id: str) -> Entry | None:
     lineage = await read_lineage(prefect)
     entries = await Ledger(prefect, lineage.root.id).entries() if lineage is not None else []
     return next((entry for entry in entries if entry.batch_id == batch_id), None)
+
+
+async def batches_of_flow(prefect: PrefectClient) -> list[str]:
+    """Return the batches that the current flow run and those below it have submitted."""
+    lineage = await read_lineage(prefect)
+    if lineage is None:
+        return []
+    return made_by(await Ledger(prefect, lineage.root.id).entries(), lineage)
+
+
+def made_by(entries: Iterable[Entry], lineage: Lineage) -> list[str]:
+    """Return the batches that the current run of a lineage and those below it have submitted."""
+    current = str(lineage.current.id)
+    return [entry.batch_id for entry in entries if entry.batch_id and current in entry.run_ids]
 
 
 async def entries_of_job(prefect: PrefectClient, job_key: str) -> dict[str, Entry]:

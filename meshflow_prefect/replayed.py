@@ -7,12 +7,13 @@ at the same place has returned, whatever it asks.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Protocol
 
 from meshflow_prefect.errors import ContentChangedError
+from meshflow_prefect.lost_results import remedy
 
 
 class Belongs(Protocol):
@@ -49,14 +50,17 @@ def note_execution() -> None:
         call.was_executed = True
 
 
-def refusal(flow: str) -> ContentChangedError:
-    """Return the error of a call that was given the result of another one."""
+def refusal(flow: str, batch_ids: Sequence[str]) -> ContentChangedError:
+    """Return the error of a call that was given the result of another one.
+
+    `batch_ids` are those that the flow around it has paid for.
+    """
     return ContentChangedError(
         f"This call of {flow!r} asks for other requests than the call at its place did when the "
         "flow ran before, and Prefect has only the results of those. Nothing was submitted for it. "
         "A run that was suspended or is retried starts its flow anew, and must make the same calls "
         "in the same order: keep what it decides by (which rows are left, what is done already) in "
         "the result of a task that is persisted, or in its parameters. `submit_batch`, "
-        "`poll_batch` and `collect_results` go by the content instead. For changed requests start "
-        "a new run."
+        f"`poll_batch` and `collect_results` go by the content instead. {remedy(batch_ids)}",
+        batch_ids=list(batch_ids),
     )

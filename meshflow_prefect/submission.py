@@ -13,8 +13,10 @@ from meshflow_prefect.candidates import newest_batch
 from meshflow_prefect.errors import ContentChangedError, InvalidRequestError, SubmissionUnknownError
 from meshflow_prefect.job_keys import check_content, hold, submitted_by_holder
 from meshflow_prefect.ledger import Entry, Ledger, Work
+from meshflow_prefect.ledgers import made_by
 from meshflow_prefect.lineage import Lineage, mark
 from meshflow_prefect.locks import AnyLoopLock
+from meshflow_prefect.lost_results import only_collecting, unknown_batches
 from meshflow_prefect.matching import Claims, is_own, keyed, match
 from meshflow_prefect.reporting import counted
 from meshflow_prefect.resting import Resting, resting
@@ -158,6 +160,8 @@ async def _claim(
                 found = match(free, lineage, work, have_moved=moved)
             if found is None and (other := _claims.given_to_others(entries, lineage, work)):
                 raise _other_order(other)
+        if only_collecting() and (found is None or not found.batch_id):
+            raise unknown_batches(work.requests, made_by(entries, lineage))
         is_mine = found is None
         if found is None:
             newest = await newest_batch(sender.anthropic)

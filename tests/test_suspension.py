@@ -254,6 +254,25 @@ def test_new_code_another_worker_and_lost_storage_find_the_same_batch(
         assert changes
 
 
+def test_lost_storage_after_one_of_two_calls_has_ended_costs_no_row_and_no_batch(
+    worker, emulator, notes
+):
+    run_id = worker.start(worker.deploy("pipelines.py:twice"))
+    wait_until(lambda: len(emulator.batches()) == 2, "the second batch is made", limit=180.0)
+    worker.wait_for_state(run_id, *RESTING)
+    wait_until(lambda: not processes_of_run(run_id), "the process of the run has ended")
+    (first,) = notes(run_id, "load")
+    shutil.rmtree(worker.env["PREFECT_LOCAL_STORAGE_PATH"])
+
+    worker.finish(run_id)
+
+    assert len(emulator.batches()) == 2
+    *_, again, second = notes(run_id, "load")
+    assert again["rows"] == first["rows"]
+    assert second["rows"][0]["message"]["id"] != first["rows"][0]["message"]["id"]
+    assert [row["succeeded"] for row in second["rows"]] == [True, True]
+
+
 def test_cancelling_a_suspended_run_ends_in_cancelled(worker, emulator):
     run_id = worker.start(worker.deploy("pipelines.py:composed"))
     worker.wait_for_state(run_id, "Resuming")

@@ -19,6 +19,7 @@ from meshflow_prefect.bulk.workplace import Workplace
 from meshflow_prefect.errors import CredentialsError, SubmissionRefusedError
 from meshflow_prefect.jobs import submit, work_off
 from meshflow_prefect.ledger import Entry
+from meshflow_prefect.lost_results import only_collecting
 from meshflow_prefect.models import BatchResult
 from meshflow_prefect.terms import Terms
 
@@ -180,6 +181,8 @@ class FileJob:
         attempt = len(tallies) + 1
         part = f"attempt-{attempt}-of-{tallies[0].batch_id}"
         known, again = self.submitted.get(part), tallies[-1].again
+        if known is None and only_collecting():
+            return None
         whole = self.place.chunk(self.plan, number)
         if again:
             path = whole.path.with_name(f"{whole.path.stem}-{attempt}.json")
