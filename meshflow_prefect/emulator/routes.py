@@ -14,7 +14,7 @@ from meshflow_prefect.emulator.emulation import Emulation
 from meshflow_prefect.emulator.paging import page_of
 from meshflow_prefect.emulator.replies import reply_to
 from meshflow_prefect.emulator.tokens import count_tokens
-from meshflow_prefect.emulator.validation import Problem, Rules, problem_of
+from meshflow_prefect.emulator.validation import Problem, Rules, is_version, problem_of
 from meshflow_prefect.emulator.wire import ApiError, json_response, new_id, presented_key
 
 _LARGEST_MESSAGE = 32 * 1024 * 1024
@@ -149,6 +149,10 @@ class Api:
         version = request.headers.get("anthropic-version")
         if not version:
             raise ApiError("invalid_request_error", "anthropic-version: header is required")
+        if not is_version(version):
+            raise ApiError(
+                "invalid_request_error", f'anthropic-version: "{version}" is not a valid version'
+            )
         names = request.headers.get("anthropic-beta", "").split(",")
         betas = [name.strip() for name in names if name.strip()]
         return _Caller(settings.workspace_of(key), version, betas)

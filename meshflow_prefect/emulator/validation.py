@@ -5,14 +5,19 @@ A batch is accepted without looking at this. The row comes back as `errored` whe
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from meshflow_prefect.emulator.models import maximum_output, refuses_forced_tools
+from meshflow_prefect.emulator.tool_rules import about_tools
 
 STRICT_VERSION = "2026-10-21"
 """From this `anthropic-version` on, sampling parameters are refused."""
+
+_EARLIER_VERSIONS = ("2023-01-01", "2023-06-01")
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
 
 REFUSED_IN_A_BATCH = (
     "speed",
@@ -72,6 +77,13 @@ class Rules:
     in_batch: bool = True
 
 
+def is_version(text: str) -> bool:
+    """Whether this is a version of the API. Those to come are taken for one."""
+    return text in _EARLIER_VERSIONS or (
+        _DATE.fullmatch(text) is not None and text >= STRICT_VERSION
+    )
+
+
 def problem_of(params: dict[str, Any], rules: Rules) -> Problem | None:
     """Return the first thing wrong with the parameters of a request, if anything is."""
     for message in _messages_about(params, rules):
@@ -116,6 +128,8 @@ def _messages_about(params: dict[str, Any], rules: Rules) -> Iterator[str]:
             if name in params:
                 yield f"{name}: Extra inputs are not permitted"
     yield from _about_scalars(params)
+    yield from _about_sampling(params)
+    yield from about_tools(params)
     yield from _about_system(params.get("system"))
     yield from _about_conversation(params["messages"])
     yield from _about_thinking(params)
@@ -131,25 +145,29 @@ def _about_scalars(params: dict[str, Any]) -> Iterator[str]:
         yield "max_tokens: Input should be a valid integer"
     elif tokens < 1:
         yield "max_tokens: Input should be greater than or equal to 1"
-    for name, expected in (("tools", list), ("stop_sequences", list), ("output_config", dict)):
+    for name, expected in (("stop_sequences", list), ("output_config", dict)):
         value = params.get(name)
         if value is not None and not isinstance(value, expected):
             kind = "list" if expected is list else "dictionary"
             yield f"{name}: Input should be a valid {kind}"
-    if not isinstance(params.get("tool_choice") or {}, dict):
-        yield "tool_choice: Input should be a valid dictionary"
-    for at, tool in enumerate(params.get("tools") or ()):
-        if not isinstance(tool, dict):
-            yield f"tools.{at}: Input should be a valid dictionary"
-        elif tool.get("type", "custom") == "custom" and not isinstance(tool.get("name"), str):
-            yield f"tools.{at}.name: Field required"
-        elif not isinstance(tool.get("input_schema", {}), dict):
-            yield f"tools.{at}.input_schema: Input should be a valid dictionary"
     for at, stop in enumerate(params.get("stop_sequences") or ()):
         if not isinstance(stop, str):
             yield f"stop_sequences.{at}: Input should be a valid string"
         elif not stop.strip():
             yield "stop_sequences: each stop sequence must contain non-whitespace"
+
+
+def _about_sampling(params: dict[str, Any]) -> Iterator[str]:
+    for name, most in (("temperature", 1), ("top_p", 1), ("top_k", None)):
+        value = params.get(name)
+        if value is None:
+            continue
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            yield f"{name}: Input should be a valid number"
+        elif value < 0:
+            yield f"{name}: Input should be greater than or equal to 0"
+        elif most is not None and value > most:
+            yield f"{name}: Input should be less than or equal to {most}"
 
 
 def _about_system(system: object) -> Iterator[str]:

@@ -50,6 +50,27 @@ def test_the_version_header_is_required(emulator: Emulator) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("version", "status"),
+    [
+        ("2023-01-01", 200),
+        ("2026-10-21", 200),
+        ("2027-01-31", 200),
+        ("2023-10-01", 400),
+        ("9", 400),
+    ],
+)
+def test_the_version_has_to_be_one_of_the_api(
+    emulator: Emulator, version: str, status: int
+) -> None:
+    headers = {"x-api-key": "k", "anthropic-version": version}
+    answer = httpx.get(emulator.base_url + BATCHES, headers=headers)
+    assert answer.status_code == status
+    if status == 400:
+        message = f'anthropic-version: "{version}" is not a valid version'
+        assert error_of(answer) == (400, "invalid_request_error", message)
+
+
 def test_only_the_keys_that_were_given_are_accepted() -> None:
     with Emulator(api_keys=("one", "two")) as emulator:
         assert emulator.environment()["ANTHROPIC_API_KEY"] == "one"

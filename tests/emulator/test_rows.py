@@ -24,7 +24,8 @@ _EMPTY = (
     "messages.0: all messages must have non-empty content except for the optional final "
     "assistant message"
 )
-_FORCED = {"tools": [{"name": "t", "input_schema": {}}], "tool_choice": {"type": "any"}}
+_TOOL = {"name": "t", "input_schema": {}}
+_FORCED = {"tools": [_TOOL], "tool_choice": {"type": "any"}}
 
 
 @pytest.mark.parametrize(
@@ -67,7 +68,25 @@ _FORCED = {"tools": [{"name": "t", "input_schema": {}}], "tool_choice": {"type":
         (params(tools=[7]), "tools.0: Input should be a valid dictionary"),
         (params(tools=[{}]), "tools.0.name: Field required"),
         (params(stop_sequences=[7]), "stop_sequences.0: Input should be a valid string"),
+        (params(tools=[_TOOL, _TOOL]), "tools: Tool names must be unique."),
+        (params(tool_choice=7), "tool_choice: Input should be a valid dictionary"),
         (params(tool_choice={"type": "any"}), "tool_choice: may only be specified with tools"),
+        (
+            params(tools=[_TOOL], tool_choice={"type": "tool"}),
+            "tool_choice.tool.name: Field required",
+        ),
+        (
+            params(tools=[_TOOL], tool_choice={"type": "tool", "name": "other"}),
+            "Tool 'other' not found in provided tools",
+        ),
+        (
+            params(tools=[_TOOL], tool_choice={"type": "maybe"}),
+            "tool_choice: Input tag 'maybe' found using 'type' does not match any of the expected "
+            "tags: 'auto', 'any', 'tool', 'none'",
+        ),
+        (params(temperature=5), "temperature: Input should be less than or equal to 1"),
+        (params(temperature=-1), "temperature: Input should be greater than or equal to 0"),
+        (params(top_p="much"), "top_p: Input should be a valid number"),
         (
             params(model="claude-haiku-5-5", **_FORCED),
             "tool_choice: forced tool use is not supported by claude-haiku-5-5",
