@@ -16,6 +16,7 @@ from typing import Any, cast
 
 import orjson
 
+from meshflow_prefect import exact_json
 from meshflow_prefect.models import BatchRequest, BatchResult
 from meshflow_prefect.params import System
 from meshflow_prefect.pricing import cost_of, without_cache
@@ -168,4 +169,4 @@ def _blocks(system: System) -> list[Mapping[str, Any]]:
 
 
 def _json(value: Any) -> bytes:
-    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    return exact_json.dumps(value, option=orjson.OPT_SORT_KEYS)

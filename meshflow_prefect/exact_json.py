@@ -26,14 +26,14 @@ def loads(text: bytes | str) -> Any:
         return value
 
 
-def dumps(value: Any) -> bytes:
+def dumps(value: Any, *, option: int | None = None) -> bytes:
     """Do as `orjson.dumps`, but write whole numbers of any length."""
     try:
-        return orjson.dumps(value)
+        return orjson.dumps(value, option=option)
     except TypeError as error:
         if "64-bit" not in str(error):
             raise
-    return orjson.dumps(_spelled_out(value))
+    return orjson.dumps(_spelled_out(value), option=option)
 
 
 def lacks_digits(value: Any) -> bool:

@@ -10,6 +10,7 @@ from typing import Any, Literal, NoReturn, Protocol, TypeAlias, get_args
 
 import orjson
 
+from meshflow_prefect import exact_json
 from meshflow_prefect.errors import InvalidRequestError
 from meshflow_prefect.models import BatchResult
 
@@ -114,15 +115,15 @@ class JsonEquality:
         """Raise `InvalidRequestError` for a text that is not JSON; other values are taken as is."""
         if isinstance(expected, str):
             try:
-                orjson.loads(expected)
+                exact_json.loads(expected)
             except orjson.JSONDecodeError as error:
                 _refuse(f"{_short(expected)} is not JSON: {error}")
 
     def grade(self, output: str, expected: Any) -> Grade:
         """Return 1 for an equal value, else 0 with the place of the first difference."""
-        wanted = orjson.loads(expected) if isinstance(expected, str) else expected
+        wanted = exact_json.loads(expected) if isinstance(expected, str) else expected
         try:
-            found = orjson.loads(output)
+            found = exact_json.loads(output)
         except orjson.JSONDecodeError as error:
             return failed(f"the reply is not JSON: {error}")
         difference = self._difference(found, wanted, "")
@@ -213,7 +214,7 @@ def _short(text: str) -> str:
 
 
 def _json(value: Any) -> str:
-    text = orjson.dumps(value).decode()
+    text = exact_json.dumps(value).decode()
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -70,6 +71,10 @@ class BatchRequest:
             self._refuse(f"params.{refused[0]}", "the Message Batches API does not accept it")
         if doubled := sorted(OWN_FIELDS & self.params.keys()):
             self._refuse(f"params.{doubled[0]}", f"set the field {doubled[0]!r} of the request")
+        for name, value in self.params.items():
+            if isinstance(value, float) and not math.isfinite(value):
+                # It would be sent as null, which is another request.
+                self._refuse(f"params.{name}", f"JSON has no number {value}")
 
     def to_api_request(self) -> dict[str, Any]:
         """Return what goes into the `requests` list of a create call."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from meshflow_prefect import exact_json
 from meshflow_prefect.errors import MeshflowError
 from meshflow_prefect.masking import without_key
 from meshflow_prefect.models import RESULTS_KEPT, BatchResult
@@ -36,7 +37,8 @@ def parse_row(line: bytes) -> BatchResult:
 
 def _loaded(line: bytes) -> Any:
     try:
-        return orjson.loads(line)
+        # Numbers stand in what the model gives to tools; to look through all rows would cost time.
+        return exact_json.loads(line) if b'tool_use"' in line else orjson.loads(line)
     except orjson.JSONDecodeError:
         # JSON allows an escaped half of a surrogate pair, which no UTF-8 can hold.
         if not _SURROGATE.search(line):

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NoReturn
 
-import orjson
-
+from meshflow_prefect import exact_json
 from meshflow_prefect.errors import InvalidRequestError
 
 _UNIONS = ("anyOf", "oneOf", "allOf")
@@ -23,7 +22,7 @@ def checked_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
     from jsonschema.validators import validator_for
 
     try:
-        copy: dict[str, Any] = orjson.loads(orjson.dumps(dict(schema)))
+        copy: dict[str, Any] = exact_json.loads(exact_json.dumps(dict(schema)))
     except TypeError as error:
         _refuse("", f"is not JSON: {error}")
     try:

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, cast
 
-import orjson
 from pydantic import BaseModel, ValidationError
 from pydantic.errors import PydanticUserError
 
+from meshflow_prefect import exact_json
 from meshflow_prefect.errors import InvalidRequestError
 from meshflow_prefect.models import INVALID_OUTPUT, BatchRequest, BatchResult
 from meshflow_prefect.params import MessageParams
@@ -104,7 +104,7 @@ class OutputType:
     def _value(self, text: str) -> Any:
         """Return the reply as a value; raise `ValueError` with the reason in words."""
         if self.model is None:
-            return self._checked(orjson.loads(text))
+            return self._checked(exact_json.loads(text))
         try:
             return self.model.model_validate_json(text)
         except ValidationError as error:

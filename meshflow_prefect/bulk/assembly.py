@@ -124,11 +124,11 @@ class Shared:
         if not used[position]:
             used[position] = 1
             return rest
-        values = orjson.loads(b"{" + rest)
+        values = exact_json.loads(b"{" + rest)
         values["tokens"] = 0
         if values["cost_usd"] is not None:
             values["cost_usd"] = 0.0
-        return orjson.dumps(values)[1:]
+        return exact_json.dumps(values)[1:]
 
 
 def assemble(

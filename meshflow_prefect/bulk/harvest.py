@@ -21,6 +21,7 @@ from uuid import uuid4
 
 import orjson
 
+from meshflow_prefect import exact_json
 from meshflow_prefect.attempts import after, worth_another_try
 from meshflow_prefect.caching import cache_saving
 from meshflow_prefect.models import BatchResult, ResultStatus
@@ -215,7 +216,7 @@ class Results:
 
     def result(self, position: int) -> BatchResult:
         """Return a result, without its custom id."""
-        values = orjson.loads(b"{" + self.rest(position))
+        values = exact_json.loads(b"{" + self.rest(position))
         return BatchResult("", **{name: values[name] for name in _FIELDS[1:]})
 
 
@@ -231,7 +232,7 @@ def rest_of(result: BatchResult) -> bytes:
     """Return the JSON of a result, from behind its custom id to its closing brace."""
     values = result.to_dict()
     del values["custom_id"]
-    return orjson.dumps(values, option=orjson.OPT_PASSTHROUGH_DATACLASS)[1:]
+    return exact_json.dumps(values, option=orjson.OPT_PASSTHROUGH_DATACLASS)[1:]
 
 
 def tally_of(path: Path) -> Tally | None:

@@ -9,10 +9,9 @@ import sys
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import orjson
 from cyclopts import App, CycloptsError
 
-from meshflow_prefect import __version__
+from meshflow_prefect import __version__, exact_json
 from meshflow_prefect.errors import MeshflowError
 
 if TYPE_CHECKING:
@@ -97,5 +96,5 @@ def print_table(table: Table, *, to_stderr: bool = False) -> None:
 
 def print_json(value: dict[str, Any]) -> None:
     """Print a line that other programs can read."""
-    sys.stdout.buffer.write(orjson.dumps(value) + b"\n")
+    sys.stdout.buffer.write(exact_json.dumps(value) + b"\n")
     sys.stdout.buffer.flush()

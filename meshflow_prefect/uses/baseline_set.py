@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-import orjson
-
+from meshflow_prefect import exact_json
 from meshflow_prefect.bulk.making import Made
 from meshflow_prefect.bulk.recipe import Recipe
 from meshflow_prefect.models import BatchRequest
@@ -57,6 +56,6 @@ class BaselineSet:
 
 
 def _request(custom_id: str, made: Made) -> BatchRequest:
-    params = orjson.loads(made.params)
+    params = exact_json.loads(made.params)
     own = {name: params.pop(name) for name in ("model", "max_tokens", "messages")}
     return BatchRequest(custom_id, system=params.pop("system", ""), params=params, **own)

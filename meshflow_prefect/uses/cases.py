@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 import orjson
 
+from meshflow_prefect import exact_json
 from meshflow_prefect.chunking import id_suffix
 from meshflow_prefect.errors import BadRowsError, InvalidRequestError, SourceError
 from meshflow_prefect.sources import Source
@@ -38,7 +39,7 @@ class Case:
         value = self.values.get(column)
         if value is None:
             return ""
-        return value.strip() if isinstance(value, str) else orjson.dumps(value).decode()
+        return value.strip() if isinstance(value, str) else exact_json.dumps(value).decode()
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Cases:
         """
         content = hashlib.sha256(job.encode())
         for case in self.rows:
-            content.update(orjson.dumps([case.id, case.values], option=orjson.OPT_SORT_KEYS))
+            content.update(exact_json.dumps([case.id, case.values], option=orjson.OPT_SORT_KEYS))
         suffix = id_suffix(content.hexdigest())
         return [f"case-{number}-{suffix}" for number in range(len(self.rows))]
 
@@ -133,11 +134,11 @@ def _given(rows: Iterable[Mapping[str, Any]]) -> _Read:
             continue
         try:
             # What a file would hold: numbers of numpy become numbers, dates texts, NaN null.
-            values = orjson.loads(orjson.dumps(dict(row), option=orjson.OPT_SERIALIZE_NUMPY))
+            text = exact_json.dumps(dict(row), option=orjson.OPT_SERIALIZE_NUMPY)
         except TypeError as error:
             yield place, {}, f"cannot be written as JSON: {error}"
         else:
-            yield place, values, ""
+            yield place, exact_json.loads(text), ""
 
 
 def _case(number: int, values: Mapping[str, Any], problem: str, columns: Sequence[str]) -> Case:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Self
 
 import orjson
 
+from meshflow_prefect import exact_json
 from meshflow_prefect.errors import InvalidRequestError
 from meshflow_prefect.models import BatchResult
 from meshflow_prefect.pricing import billed_tokens, exact
@@ -143,4 +144,4 @@ class CostBaseline:
 
 def digest_of(value: Any) -> str:
     """Return a digest of a JSON value, whatever the order of its keys."""
-    return hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
+    return hashlib.sha256(exact_json.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]

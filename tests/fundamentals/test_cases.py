@@ -39,6 +39,18 @@ def test_numbers_of_numpy_and_a_missing_value_become_what_a_file_holds():
     assert case.values == {"prompt": "A", "n": 3, "x": None, "t": 0.5}
 
 
+def test_whole_numbers_of_any_length_keep_their_digits(tmp_path):
+    path = tmp_path / "cases.jsonl"
+    path.write_text(f'{{"prompt": "A", "n": {2**70}}}\n')
+
+    given, from_file = read([{"prompt": "A", "n": 2**70}]), read(path)
+
+    assert [cases.rows[0].text("n") for cases in (given, from_file)] == [str(2**70)] * 2
+    assert (
+        given.ids("job") == from_file.ids("job") != read([{"prompt": "A", "n": 2**71}]).ids("job")
+    )
+
+
 def test_a_column_is_a_text_or_nothing():
     case = Case("a", {"x": " b ", "n": 3, "none": None, "list": [1]})
     assert [case.text(name) for name in ("x", "n", "none", "list", "other")] == [

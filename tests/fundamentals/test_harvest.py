@@ -87,6 +87,17 @@ def test_a_further_attempt_is_merged_as_results_in_memory_are(tmp_path_factory, 
     assert merged == merge(old, new)
 
 
+def test_whole_numbers_of_any_length_come_back(tmp_path):
+    path = tmp_path / "results-00000-1"
+    reply = replace(replied("row-0", "Paid."), parsed={"iban": 2**70}, message={"n": -(2**80)})
+
+    harvested(path, [reply], 1)
+
+    with opened(path, 1) as results:
+        assert named(results, 0) == reply
+        assert str(2**70).encode() in results.rest(0)
+
+
 def test_the_sums_are_those_of_the_rows_and_cost_is_exact(tmp_path):
     results = [replied("row-0"), failed("row-1"), replied("row-2", input_tokens=1_333)]
 

@@ -109,6 +109,11 @@ def test_every_id_that_the_api_takes_is_accepted(custom_id):
         ({"prompt": "x", "max_tokens": 1.5}, "max_tokens", "a whole number, got 1.5"),
         ({"prompt": "x", "max_tokens": True}, "max_tokens", "a whole number, got True"),
         ({"prompt": "x", "params": ["top_k"]}, "params", "expected a mapping, got list"),
+        (
+            {"prompt": "x", "params": {"temperature": float("nan")}},
+            "params.temperature",
+            "JSON has no number nan",
+        ),
     ],
 )
 def test_a_broken_rule_names_the_request_the_field_and_the_rule(fields, named, rule):

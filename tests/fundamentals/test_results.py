@@ -23,6 +23,10 @@ USAGE = {
 
 
 def succeeded(*content: dict, **message: object) -> bytes:
+    return row(succeeded_with(*content, **message))
+
+
+def succeeded_with(*content: dict, **message: object) -> dict:
     whole = {
         "id": "msg_1",
         "model": MODEL,
@@ -31,7 +35,7 @@ def succeeded(*content: dict, **message: object) -> bytes:
         "usage": USAGE,
         **message,
     }
-    return row({"type": "succeeded", "message": whole})
+    return {"type": "succeeded", "message": whole}
 
 
 def row(result: object) -> bytes:
@@ -63,6 +67,16 @@ def test_only_text_blocks_are_output_and_the_message_keeps_the_others():
     assert result.output == "One, two."
     assert result.message["content"] == blocks
     assert result.message["new_field"] == {"a": 1}
+
+
+def test_what_a_tool_is_given_keeps_all_its_digits():
+    block = {"type": "tool_use", "id": "t", "name": "pay", "input": {"iban": 2**70, "x": 0.5}}
+    line = json.dumps({"custom_id": "a", "result": succeeded_with(block)}).encode()
+
+    result = parse_row(line)
+
+    assert result.message["content"] == [block]
+    assert type(result.message["content"][0]["input"]["iban"]) is int
 
 
 def test_separators_of_unicode_stay_in_the_text():

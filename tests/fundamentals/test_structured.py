@@ -176,6 +176,13 @@ def test_a_list_can_be_asked_for_as_a_root_model():
     assert OutputType.of(numbers).parse(reply("[1, 2]")).parsed.root == [1, 2]
 
 
+def test_whole_numbers_keep_all_their_digits():
+    for wanted in ({"type": "integer"}, RootModel[int]):
+        parsed = OutputType.of(wanted).parse(reply(str(2**70))).parsed
+        value = parsed.root if isinstance(parsed, RootModel) else parsed
+        assert (type(value), value) == (int, 2**70)
+
+
 def test_a_model_or_a_schema_can_be_given_by_its_import_path():
     assert OutputType.of(THIS) == OutputType.of(Invoice)
     assert OutputType.of(f"{__name__}:PAINTED") == OutputType.of(PAINTED)
