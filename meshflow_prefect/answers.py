@@ -120,6 +120,7 @@ def create_failure(error: Exception) -> MeshflowError:
         "for; elsewhere look for it with `list`, compare the number of requests and the time, and "
         "collect it by its id.",
         reason=reason,
+        given_up=isinstance(error, anthropic.APITimeoutError),
         **facts,
     )
 

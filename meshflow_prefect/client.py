@@ -175,7 +175,8 @@ class AnthropicBatchClient:
             raise SubmissionUnknownError(
                 f"The create call was given up at {ends:%F %T %Z}, without an answer: there may be "
                 "a batch, and it would be billed. `timeout_seconds` of the credentials, or "
-                "`timeout` of the client, gives the call more time."
+                "`timeout` of the client, gives the call more time.",
+                given_up=True,
             ) from None
 
     async def status(self, batch_id: str) -> BatchJob:

@@ -65,9 +65,10 @@ def unknown_batches(requests: int, batch_ids: Sequence[str]) -> ResultsLostError
 def remedy(batch_ids: Sequence[str]) -> str:
     """Say how to come to the results of batches, and how not to lose them again."""
     return (
-        f"{_submitted(batch_ids)} Where steps before it are persisted tasks, this worker cannot "
-        "read their results, and they ran again: result storage has to be reachable by every "
-        "worker that takes the run. A new run pays for its requests again."
+        f"{_submitted(batch_ids)} Where the code was deployed anew, deploy the requests of then "
+        "and retry the run. Where steps before it are persisted tasks, this worker cannot read "
+        "their results, and they ran again: result storage has to be reachable by every worker "
+        "that takes the run. A new run pays for its requests again."
     )
 
 

@@ -43,6 +43,9 @@ if TYPE_CHECKING:
 SETTLE_SECONDS = 20.0
 """For how long the list must show no batch before it is certain that nothing was accepted."""
 
+GIVEN_UP_SECONDS = 60.0
+"""The same where the call had arrived and was given up here: it may be carried out yet."""
+
 _LONGEST_SETTLING = 300.0
 
 _LOOK_SECONDS = 4.0
@@ -57,13 +60,15 @@ _OTHER_LIST = (
 )
 
 
-def settling(took: float) -> float:
+def settling(took: float, *, given_up: bool = False) -> float:
     """Return for how many seconds to watch the list after a create call whose answer was lost.
 
     As long again as the call took: what was slow to fail may be slow to show, too, where a gateway
-    has given up a call that Anthropic goes on with.
+    has given up a call that Anthropic goes on with. Of a call that was given up here (`given_up`)
+    a short time says nothing, since it is this side that chose it.
     """
-    return max(SETTLE_SECONDS, min(took, _LONGEST_SETTLING))
+    least = GIVEN_UP_SECONDS if given_up else SETTLE_SECONDS
+    return max(least, min(took, _LONGEST_SETTLING))
 
 
 async def find_lost_batch(

@@ -98,7 +98,8 @@ class Sender:
                 except SubmissionUnknownError as lost:
                     get_run_logger().warning("%s", lost)
                     answer_lost = lost
-                    settle_seconds = settling(time.monotonic() - sent_at)
+                    took, given_up = time.monotonic() - sent_at, lost.details.get("given_up", False)
+                    settle_seconds = settling(took, given_up=given_up)
                     sends += 1
             else:
                 with busy():
@@ -125,6 +126,12 @@ class Sender:
                 continue
             again = await self.ledger.claim_resend(entry, seconds=self.seconds)
             if again is not None:
+                if not entry.submit_anew:
+                    get_run_logger().warning(
+                        "No batch has shown for %.0f seconds: nothing was accepted, and the create "
+                        "call is sent again.",
+                        settle_seconds,
+                    )
                 # What another execution has recorded meanwhile was no candidate here.
                 now = await self.ledger.entry(entry.number)
                 if now is None or now.batch_id:

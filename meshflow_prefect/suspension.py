@@ -32,10 +32,7 @@ GRACE_SECONDS = (5.0, 30.0)
 """How long a process stays, at least and at most, after a wait has decided to suspend its run, so
 that jobs which were started beside it (`asyncio.gather`) submit, or are checked, before the process
 ends. In between it is as long as the process took to come to its first wait: on a machine that is
-slow or busy, those beside it take as long."""
-
-_ENDING_SECONDS = 5.0
-"""How long a process may take to end, once its run is at rest."""
+slow or busy, those beside it take as long. It may take as long to end, with its run at rest."""
 
 QUIET_SECONDS = 2.0
 """How long none of its steps may have been under way by then: one step leads to the next."""
@@ -53,7 +50,7 @@ _loaded_at = time.monotonic()
 
 @cache
 def _grace_seconds() -> float:
-    """Return how long this process stays; decided at its first wait."""
+    """Return how long this process stays, and may take to end; decided at its first wait."""
     shortest, longest = GRACE_SECONDS
     return min(max(shortest, time.monotonic() - _loaded_at), longest)
 
@@ -67,7 +64,7 @@ def _soonest(staying: float = 0.0) -> datetime:
     from prefect.settings import get_current_settings
 
     ahead = get_current_settings().worker.prefetch_seconds
-    return datetime.now(UTC) + timedelta(seconds=staying + _ENDING_SECONDS + ahead)
+    return datetime.now(UTC) + timedelta(seconds=staying + _grace_seconds() + ahead)
 
 
 class _Departure:
@@ -220,6 +217,7 @@ async def _show_as_waiting(
     prefect: PrefectClient, nested: Sequence[FlowRun], why: str, wake: datetime
 ) -> None:
     """Say how this check ended. Left in Running, what departs with the process looks alive."""
+    import httpx
     from prefect.context import TaskRunContext
     from prefect.exceptions import ObjectNotFound
     from prefect.states import Completed, Paused
@@ -232,5 +230,5 @@ async def _show_as_waiting(
         checked: State = Completed(name="Checked", message=seen)
         # The server records task runs from events, a moment late: before that there is none to
         # update. Then only a line in the UI is wrong, which must not end the wait.
-        with contextlib.suppress(ObjectNotFound):
+        with contextlib.suppress(ObjectNotFound, httpx.HTTPError):
             await prefect.set_task_run_state(context.task_run.id, checked, force=True)

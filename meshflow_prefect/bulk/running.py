@@ -167,8 +167,8 @@ def _check_unchanged(plan: Plan, begun: Entry | None, source: str) -> None:
         f"{source!r}, or the prompt, the parameters or the limits of a batch, are not what they "
         f"were at {begun.intended_at}, when this run began to submit. Nothing more was submitted. "
         "Restore them and retry the run: it goes on. To submit the changed rows, start a new run; "
-        "`meshflow-prefect submissions` names the batches of this one. Where one run has several "
-        "jobs, each needs a destination of its own.",
+        f"`meshflow-prefect submissions {begun.run_ids[-1]}` names the batches of this one. Where "
+        "one run has several jobs, each needs a destination of its own.",
         source=source,
     )
 

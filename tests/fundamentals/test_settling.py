@@ -12,3 +12,7 @@ from meshflow_prefect.recovery import settling
 )
 def test_the_list_is_watched_as_long_again_as_the_call_took(took, seconds):
     assert settling(took) == seconds
+
+
+def test_what_was_given_up_here_is_watched_for_a_minute_at_least():
+    assert [settling(took, given_up=True) for took in (5.0, 90.0, 600.0)] == [60.0, 90.0, 300.0]
