@@ -173,13 +173,16 @@ async def _rest(prefect: PrefectClient, own: FlowRun, wake: datetime) -> State:
     )
     await _accepted(prefect, own, rests)
     try:
-        return await _accepted(prefect, own, Scheduled(name="Resuming", scheduled_time=wake))
+        resumes = await _accepted(prefect, own, Scheduled(name="Resuming", scheduled_time=wake))
     except SuspensionError:
         found = (await prefect.read_flow_run(own.id)).state
         if found is None or not (found.is_final() or found.is_cancelling()):
             raise
         # Cancelled between the two calls: there is nothing to wait for any more.
         return found
+    if own.parent_task_run_id is not None:
+        await _remain_one_attempt(prefect, own)
+    return resumes
 
 
 async def _prepare_to_be_taken_up(prefect: PrefectClient, own: FlowRun) -> None:
@@ -189,6 +192,14 @@ async def _prepare_to_be_taken_up(prefect: PrefectClient, own: FlowRun) -> None:
         policy = (await prefect.read_flow_run(own.id)).empirical_policy
         taken_back = policy.model_copy(update={"retry_type": None})
         await prefect.update_flow_run(own.id, empirical_policy=taken_back)
+
+
+async def _remain_one_attempt(prefect: PrefectClient, own: FlowRun) -> None:
+    # Prefect 3.9 takes a paused run that is scheduled for a new attempt, which uses up a retry.
+    policy = (await prefect.read_flow_run(own.id)).empirical_policy
+    if not policy.resuming:
+        goes_on = policy.model_copy(update={"resuming": True, "retry_type": None})
+        await prefect.update_flow_run(own.id, empirical_policy=goes_on)
 
 
 async def _accepted(prefect: PrefectClient, run: FlowRun, state: State) -> State:
