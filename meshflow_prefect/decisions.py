@@ -18,6 +18,7 @@ from meshflow_prefect.credentials import AnthropicCredentials
 from meshflow_prefect.errors import InvalidRequestError
 from meshflow_prefect.ledger import Entry, Ledger
 from meshflow_prefect.lineage import Lineage, lineage_of
+from meshflow_prefect.suspension import remain_one_attempt
 
 
 async def submissions(run_id: str) -> list[Entry]:
@@ -82,6 +83,8 @@ async def wake(run_id: str) -> FlowRun:
             )
         now: State = Scheduled(name="Resuming", scheduled_time=datetime.now(UTC))
         await prefect.set_flow_run_state(own.id, now)
+        if state.is_paused() and own.parent_task_run_id is not None:
+            await remain_one_attempt(prefect, own)
         return own
 
 

@@ -126,12 +126,6 @@ class Sender:
                 continue
             again = await self.ledger.claim_resend(entry, seconds=self.seconds)
             if again is not None:
-                if not entry.submit_anew:
-                    get_run_logger().warning(
-                        "No batch has shown for %.0f seconds: nothing was accepted, and the create "
-                        "call is sent again.",
-                        settle_seconds,
-                    )
                 # What another execution has recorded meanwhile was no candidate here.
                 now = await self.ledger.entry(entry.number)
                 if now is None or now.batch_id:
@@ -140,6 +134,12 @@ class Sender:
                 # Nothing was ever accepted, and a redeploy has changed the requests since.
                 await self.ledger.withdraw(again)
                 return None
+            if again is not None and not entry.submit_anew:
+                get_run_logger().warning(
+                    "The list shows no batch of the create call at %s: nothing was accepted, and "
+                    "it is sent again.",
+                    entry.intended_at,
+                )
             # None: another execution sends again. Wait for it as for any other sender.
             entry, is_mine = (entry, False) if again is None else (again, True)
 

@@ -181,7 +181,7 @@ async def _rest(prefect: PrefectClient, own: FlowRun, wake: datetime) -> State:
         # Cancelled between the two calls: there is nothing to wait for any more.
         return found
     if own.parent_task_run_id is not None:
-        await _remain_one_attempt(prefect, own)
+        await remain_one_attempt(prefect, own)
     return resumes
 
 
@@ -194,8 +194,11 @@ async def _prepare_to_be_taken_up(prefect: PrefectClient, own: FlowRun) -> None:
         await prefect.update_flow_run(own.id, empirical_policy=taken_back)
 
 
-async def _remain_one_attempt(prefect: PrefectClient, own: FlowRun) -> None:
-    # Prefect 3.9 takes a paused run that is scheduled for a new attempt, which uses up a retry.
+async def remain_one_attempt(prefect: PrefectClient, own: FlowRun) -> None:
+    """Have a run that another flow started, and that rests, go on without using up a retry.
+
+    Prefect 3.9 takes such a one that is scheduled for a new attempt, 3.8 for the same.
+    """
     policy = (await prefect.read_flow_run(own.id)).empirical_policy
     if not policy.resuming:
         goes_on = policy.model_copy(update={"resuming": True, "retry_type": None})
