@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from meshflow_prefect import exact_json
+import orjson
+
 from meshflow_prefect.errors import BatchTooLargeError, InvalidRequestError
 from meshflow_prefect.models import BatchRequest, is_list
 
@@ -270,7 +271,7 @@ def _serialise(position: int, request: BatchRequest) -> tuple[bytes, bytes]:
             f"Request {position}: expected a BatchRequest, got {type(request).__name__}."
         )
     try:
-        params = exact_json.dumps(request.to_api_request()["params"])
+        params = orjson.dumps(request.to_api_request()["params"])
     except TypeError as error:
         raise InvalidRequestError(
             f"Request {position} ({request.custom_id!r}) cannot be written as JSON: {error}.",

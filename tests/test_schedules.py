@@ -18,6 +18,8 @@ from prefect.client.schemas.filters import FlowRunFilterState as StateFilter
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule
 
+from meshflow_prefect.emulator import Emulator
+from tests.support.pools import own_worker
 from tests.support.processes import wait_until
 from tests.support.stack import Stack
 
@@ -29,24 +31,28 @@ SCHEDULES = [
 
 
 @pytest.fixture
-def scheduled(worker: Stack) -> Iterator[UUID]:
-    """A deployment of a pipeline with two schedules, and nothing of it left afterwards."""
-    deployment = worker.deploy(
-        "pipelines.py:pipeline",
-        name="scheduled",
-        parameters={"count": 3},
-        schedules=[DeploymentScheduleCreate(schedule=each, active=True) for each in SCHEDULES],
-    )
-    yield deployment
-    with worker.client as client:
-        client.delete_deployment(deployment)
+def scheduled(stack: Stack) -> Iterator[UUID]:
+    """A deployment of a pipeline with two schedules, and nothing of it left afterwards.
+
+    It has a worker and an API of its own: runs go on being made while the test ends.
+    """
+    with Emulator(batch_seconds=8) as emulator, own_worker(stack, "scheduled", emulator):
+        deployment = stack.deploy(
+            "pipelines.py:pipeline",
+            name="scheduled",
+            parameters={"count": 3},
+            schedules=[DeploymentScheduleCreate(schedule=each, active=True) for each in SCHEDULES],
+        )
+        yield deployment
+        with stack.client as client:
+            client.delete_deployment(deployment)
 
 
-def test_each_run_of_a_schedule_is_a_job_of_its_own(scheduled, worker, emulator, notes):
+def test_each_run_of_a_schedule_is_a_job_of_its_own(scheduled, stack, notes):
     """Even where the runs ask the same: what one has paid for is not another's."""
 
     def some_completed() -> list[FlowRun] | None:
-        with worker.client as client:
+        with stack.client as client:
             runs = client.read_flow_runs(
                 flow_run_filter=FlowRunFilter(
                     state=StateFilter(
@@ -62,7 +68,7 @@ def test_each_run_of_a_schedule_is_a_job_of_its_own(scheduled, worker, emulator,
     assert all(run.auto_scheduled and run.run_count == 1 for run in runs)
     messages = set()
     for run in runs:
-        assert "Suspended" in [state.name for state in worker.states(str(run.id))]
+        assert "Suspended" in [state.name for state in stack.states(str(run.id))]
         (loaded,) = notes(str(run.id), "load")
         messages.add(loaded["rows"][0]["message"]["id"])
         assert [row["custom_id"].rpartition("-")[0] for row in loaded["rows"]] == [
