@@ -83,7 +83,7 @@ async def wake(run_id: str) -> FlowRun:
             )
         now: State = Scheduled(name="Resuming", scheduled_time=datetime.now(UTC))
         await prefect.set_flow_run_state(own.id, now)
-        if state.is_paused() and own.parent_task_run_id is not None:
+        if state.is_paused():
             await remain_one_attempt(prefect, own)
         return own
 

@@ -180,8 +180,7 @@ async def _rest(prefect: PrefectClient, own: FlowRun, wake: datetime) -> State:
             raise
         # Cancelled between the two calls: there is nothing to wait for any more.
         return found
-    if own.parent_task_run_id is not None:
-        await remain_one_attempt(prefect, own)
+    await remain_one_attempt(prefect, own)
     return resumes
 
 
@@ -195,10 +194,13 @@ async def _prepare_to_be_taken_up(prefect: PrefectClient, own: FlowRun) -> None:
 
 
 async def remain_one_attempt(prefect: PrefectClient, own: FlowRun) -> None:
-    """Have a run that another flow started, and that rests, go on without using up a retry.
+    """Have a run that was paused, and is scheduled, go on without using up a retry.
 
-    Prefect 3.9 takes such a one that is scheduled for a new attempt, 3.8 for the same.
+    Prefect 3.9 begins a new attempt of it, unlike 3.8. Only runs that another flow started are
+    paused; others are suspended, which both of them take for the same attempt.
     """
+    if own.parent_task_run_id is None:
+        return
     policy = (await prefect.read_flow_run(own.id)).empirical_policy
     if not policy.resuming:
         goes_on = policy.model_copy(update={"resuming": True, "retry_type": None})
