@@ -214,9 +214,11 @@ def one_run(
     if inside.exists():
         found: dict[str, Any] = json.loads(inside.read_text())
         inside.unlink()
-        away = outcome.ended - found["ended_at"]
+        run.wall -= found["measuring_wall"]
+        run.cpu -= found["measuring_cpu"]
+        away = run.wall + outcome.began - found["ended_at"]
         run.import_wall = found["imported_at"] - outcome.began + found["later_import_wall"] + away
-        run.import_cpu = found["import_cpu"] + outcome.cpu - found["ended_cpu"]
+        run.import_cpu = found["import_cpu"] + run.cpu - found["ended_cpu"]
         run.blocks = found.get("blocks")
     return run
 

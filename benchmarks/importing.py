@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -30,15 +31,16 @@ def counted_imports() -> Iterator[Imports]:
     collecting.
     """
     costs, own, plain = Imports(), threading.local(), builtins.__import__
-    main = threading.main_thread()
+    main, loaded = threading.main_thread(), sys.modules
 
-    def counting(*args: Any, **kwargs: Any) -> Any:
-        if getattr(own, "is_importing", False):
-            return plain(*args, **kwargs)
+    def counting(name: str, *args: Any, **kwargs: Any) -> Any:
+        # Libraries also import, for each row or each read, what is there: that is their work.
+        if name in loaded or getattr(own, "is_importing", False):
+            return plain(name, *args, **kwargs)
         own.is_importing = True
         cpu, wall = time.thread_time(), time.monotonic()
         try:
-            return plain(*args, **kwargs)
+            return plain(name, *args, **kwargs)
         finally:
             own.is_importing = False
             costs.cpu += time.thread_time() - cpu

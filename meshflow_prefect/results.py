@@ -28,7 +28,7 @@ def parse_row(line: bytes) -> BatchResult:
     """
     try:
         row = _loaded(line)
-        return _result(row["custom_id"], row["result"])
+        return _result(row["custom_id"], row["result"], line)
     # What a line of another shape does wherever it is looked into.
     except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
         shown = without_key(line[:80].decode("utf-8", "replace"))
@@ -37,22 +37,21 @@ def parse_row(line: bytes) -> BatchResult:
 
 def _loaded(line: bytes) -> Any:
     try:
-        # Numbers stand in what the model gives to tools; to look through all rows would cost time.
-        return exact_json.loads(line) if b'tool_use"' in line else orjson.loads(line)
+        return orjson.loads(line)
     except orjson.JSONDecodeError:
         # JSON allows an escaped half of a surrogate pair, which no UTF-8 can hold.
         if not _SURROGATE.search(line):
             raise
         whole = json.dumps(json.loads(line), ensure_ascii=False)
-        return orjson.loads(_HALF.sub("\N{REPLACEMENT CHARACTER}", whole))
+        return exact_json.loads(_HALF.sub("\N{REPLACEMENT CHARACTER}", whole))
 
 
-def _result(custom_id: str, result: Mapping[str, Any]) -> BatchResult:
+def _result(custom_id: str, result: Mapping[str, Any], line: bytes) -> BatchResult:
     if not isinstance(custom_id, str):
         raise TypeError("custom_id is not a text")
     kind = result["type"]
     if kind == "succeeded":
-        return _succeeded(custom_id, result["message"])
+        return _succeeded(custom_id, result["message"], line)
     if kind == "errored":
         return _errored(custom_id, result.get("error") or {})
     if kind == "expired":
@@ -134,7 +133,7 @@ def _absent(custom_id: str, error_type: str, error: str) -> BatchResult:
     return BatchResult(custom_id, "missing", cost_usd=None, error=error, error_type=error_type)
 
 
-def _succeeded(custom_id: str, message: Mapping[str, Any]) -> BatchResult:
+def _succeeded(custom_id: str, message: Mapping[str, Any], line: bytes) -> BatchResult:
     usage = message.get("usage") or {}
     model = message.get("model")
     tokens = tokens_of(usage)
@@ -143,6 +142,9 @@ def _succeeded(custom_id: str, message: Mapping[str, Any]) -> BatchResult:
     cost = cost_of(model, usage, tokens=tokens) if model and is_told else None
     blocks = message["content"]
     texts = [block.get("text") or "" for block in blocks if block.get("type") == "text"]
+    if len(texts) < len(blocks) and exact_json.lacks_digits(blocks):
+        # Numbers stand in what the model gives to tools; to look through all rows would cost time.
+        message = exact_json.loads(line)["result"]["message"]
     return BatchResult.of_reply(
         custom_id=custom_id,
         status="succeeded",

@@ -30,6 +30,7 @@ from meshflow_prefect.whole_files import whole_file
 from meshflow_prefect.write_behind import open_write_behind
 
 _STATUSES: tuple[ResultStatus, ...] = get_args(ResultStatus)
+_NUMBERS = {status: number for number, status in enumerate(_STATUSES)}
 _FIELDS = [each.name for each in fields(BatchResult)]
 _BUFFER = 1 << 20
 
@@ -137,20 +138,21 @@ class Harvest:
 
     def take(self, results: Sequence[BatchResult]) -> None:
         """Write results of requests of this batch, each once."""
+        positions, tally = self.positions, self.tally
         for result in results:
-            position = self.positions[result.custom_id]
+            position = positions[result.custom_id]
             if self._read is not None:
                 result = self._read(result)
-            self.tally.count(result)
-            if not result.succeeded and worth_another_try(result):
-                self.tally.again.append(position)
+            tally.count(result)
+            if result.status != "succeeded" and worth_another_try(result):
+                tally.again.append(position)
             if self._earlier and (old := latest(self._earlier, position)):
                 result = after(old.result(position), result)
             line = rest_of(result)
-            self._file.write(line)
-            self._offsets[position], self._lengths[position] = self._end, len(line)
-            self._statuses[position] = _STATUSES.index(result.status)
-            self._end += len(line)
+            size = self._file.write(line)
+            self._offsets[position], self._lengths[position] = self._end, size
+            self._statuses[position] = _NUMBERS[result.status]
+            self._end += size
 
     def close(self, batch_id: str, *, is_whole: bool) -> Tally:
         """Put the results in their place."""
@@ -195,6 +197,7 @@ class Results:
             self._lengths = index[offsets_end:lengths_end].cast("L")
             self._statuses = index[lengths_end:]
         self._file = _part(path, tally.files, ".jsonl").open("rb")
+        self._descriptor = self._file.fileno()
 
     def close(self) -> None:
         """Close the files."""
@@ -208,7 +211,7 @@ class Results:
 
     def rest(self, position: int) -> bytes:
         """Return the JSON of a result, from behind its custom id to its closing brace."""
-        return os.pread(self._file.fileno(), self._lengths[position], self._offsets[position])
+        return os.pread(self._descriptor, self._lengths[position], self._offsets[position])
 
     def status(self, position: int) -> ResultStatus:
         """Return the status of a result."""

@@ -212,7 +212,9 @@ def _cached(request: BatchRequest) -> BatchRequest:
 
 
 def _is_id(value: object) -> bool:
-    return isinstance(value, str | int) and not isinstance(value, bool) and value != ""
+    if isinstance(value, str):
+        return value != ""
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _json(values: Mapping[str, Any], column: str) -> Any:

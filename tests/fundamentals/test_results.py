@@ -79,6 +79,17 @@ def test_what_a_tool_is_given_keeps_all_its_digits():
     assert type(result.message["content"][0]["input"]["iban"]) is int
 
 
+def test_digits_are_kept_beside_half_of_a_surrogate_pair():
+    block = {"type": "server_tool_use", "id": "t", "name": "pay", "input": {"iban": 2**70}}
+    text = {"type": "text", "text": "\ud83d"}
+    line = json.dumps({"custom_id": "a", "result": succeeded_with(text, block)}).encode()
+
+    result = parse_row(line)
+
+    assert result.output == "\N{REPLACEMENT CHARACTER}"
+    assert result.message["content"][1] == block
+
+
 def test_separators_of_unicode_stay_in_the_text():
     text = "one\u2028two\u2029three\u0085four\x0bfive"
     line = json.dumps(
