@@ -261,7 +261,7 @@ class AnthropicBatchClient:
     async def _wait(
         self, look: Callable[[], Awaitable[BatchJob]], poll_interval: float, timeout: float | None
     ) -> BatchJob:
-        check_schedule(poll_interval, timeout=timeout or None)  # 0: one look
+        _check_wait(poll_interval, timeout)
         ends = None if timeout is None else datetime.now(UTC) + timedelta(seconds=timeout)
 
         async def rest(wake: datetime, _why: str) -> None:
@@ -279,9 +279,15 @@ class AnthropicBatchClient:
         self,
         requests: Sequence[BatchRequest],
         poll_interval: float = 30.0,
-        timeout: float = 86400.0,
+        timeout: float | None = 86400.0,
     ) -> list[BatchResult]:
-        """Submit, wait and return one result for each request, in the order of `requests`."""
+        """Submit, wait and return one result for each request, in the order of `requests`.
+
+        `poll_interval` and `timeout` are those of `wait`, and are checked before anything is sent.
+        After a `BatchWaitTimeoutError`, `wait` and `results` go on with its `batch_id`; to call
+        `run` again makes, and pays for, another batch.
+        """
+        _check_wait(poll_interval, timeout)
         began = datetime.now(UTC)
         chunk = make_chunk(requests)
         custom_ids = chunk.custom_ids
@@ -293,7 +299,8 @@ class AnthropicBatchClient:
 
         while True:
             # This batch was certainly made: a 404 need not mean that there is none.
-            left = max(0.0, timeout - (datetime.now(UTC) - began).total_seconds())
+            passed = (datetime.now(UTC) - began).total_seconds()
+            left = None if timeout is None else max(0.0, timeout - passed)
             await self._wait(lambda: look_at(batch_id, self, submitted_at), poll_interval, left)
             try:
                 return await despite_stale_answers(
@@ -380,3 +387,7 @@ class AnthropicBatchClient:
             else:
                 await made.close()
         return self._sdk
+
+
+def _check_wait(poll_interval: float, timeout: float | None) -> None:
+    check_schedule(poll_interval, timeout=timeout or None)  # 0: one look

@@ -53,8 +53,12 @@ def open_filesystem(
 ) -> tuple[Any, str]:
     """Return the fsspec filesystem of a path or URL, and the path in it.
 
-    Raises `failure` for a protocol that is not known or whose driver is not installed.
+    Raises `failure` for no name at all, and for a protocol that is not known or whose driver is
+    not installed.
     """
+    if not os.fspath(url).strip():
+        # To fsspec it would be the folder that the process happens to run in.
+        raise failure("'': name a file or a folder ('.' is the folder of the process).", url="")
     try:
         # An archive is opened here already: `zip://*.jsonl::rows.zip`.
         with explained(failure, shown(url), "cannot be opened"):

@@ -91,6 +91,10 @@ def check_schedule(
     poll_interval: float, wait_fraction: float = 0.0, timeout: float | None = None
 ) -> None:
     """Raise `InvalidRequestError` for times that cannot be waited for."""
+    given = {"poll_interval": poll_interval, "wait_fraction": wait_fraction, "timeout": timeout}
+    for name, value in given.items():
+        if not isinstance(value, int | float) and (value is not None or name != "timeout"):
+            raise InvalidRequestError(f"{name}: must be a number, got {value!r}.")
     if not 0 < poll_interval <= _LONGEST_SECONDS:
         raise InvalidRequestError(
             f"poll_interval: must be more than 0 seconds, and at most {_LONGEST_SECONDS:,.0f} "

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 from uuid import UUID
 
 from meshflow_prefect.activity import busy
 from meshflow_prefect.candidates import newest_batch
 from meshflow_prefect.errors import ContentChangedError, InvalidRequestError, SubmissionUnknownError
 from meshflow_prefect.job_keys import check_content, hold, submitted_by_holder
-from meshflow_prefect.ledger import Entry, Ledger, Work
+from meshflow_prefect.ledger import Entry, Ledger, OnCancel, Work
 from meshflow_prefect.ledgers import made_by
 from meshflow_prefect.lineage import Lineage, mark
 from meshflow_prefect.locks import AnyLoopLock
@@ -50,9 +50,11 @@ async def submit_once(
     In a flow run, a batch that the ledger already holds is returned and nothing is sent. Outside
     of one there is no ledger: every call makes a batch.
 
-    Raises `SubmissionRefusedError` when Anthropic certainly made no batch, and
-    `SubmissionUnknownError` when a create call was sent and its outcome cannot be known.
+    Raises `InvalidRequestError` for terms that are none, `SubmissionRefusedError` when Anthropic
+    certainly made no batch, and `SubmissionUnknownError` when a create call was sent and its
+    outcome cannot be known.
     """
+    _check_terms(work, if_unknown)
     async with resting() as rest:
         if rest.lineage is None:
             if work.job_key:
@@ -238,4 +240,17 @@ def _check_same(entry: Entry, work: Work) -> None:
             "was sent. Make ids that a replay repeats (a row number, not a random one), and "
             "collect that batch by its id.",
             batch_id=entry.batch_id,
+        )
+
+
+def _check_terms(work: Work, if_unknown: str) -> None:
+    # A flow has them checked by their types; a task takes what it is given.
+    if work.on_cancel not in get_args(OnCancel):
+        raise InvalidRequestError(
+            f"on_cancel: must be {' or '.join(map(repr, get_args(OnCancel)))}, got "
+            f"{work.on_cancel!r}."
+        )
+    if not isinstance(if_unknown, str) or not if_unknown:
+        raise InvalidRequestError(
+            f"if_unknown: must be 'stop', 'submit' or the id of a batch, got {if_unknown!r}."
         )

@@ -301,6 +301,24 @@ def test_terms_that_mean_nothing_are_refused(wrong):
         AnthropicBatchClient(**wrong)
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"poll_interval": 0}, {"poll_interval": "30"}, {"timeout": "60"}, {"timeout": -1}]
+)
+async def test_times_that_cannot_be_waited_for_are_refused_before_anything_is_paid_for(
+    client, anthropic_emulator, wrong
+):
+    for call in (client.run(numbered(1), **wrong), client.wait("msgbatch_1", **wrong)):
+        with pytest.raises(InvalidRequestError, match=f"{next(iter(wrong))}: must be"):
+            await call
+    assert anthropic_emulator.calls() == []
+
+
+@quick
+async def test_a_run_without_a_timeout_ends_with_the_batch(client):
+    (result,) = await client.run(numbered(1), poll_interval=0.05, timeout=None)
+    assert result.succeeded
+
+
 async def test_a_wait_without_a_timeout_ends_with_the_batch(client, anthropic_emulator):
     batch_id = await client.submit(numbered(1))
     anthropic_emulator.advance(60)

@@ -96,6 +96,15 @@ def test_a_source_that_is_not_there_is_an_error(in_folder):
         assert caught.value.url == given
 
 
+@pytest.mark.parametrize("nothing", ["", " "])
+def test_no_name_at_all_is_not_the_folder_of_the_process(in_folder, nothing):
+    write(in_folder, "rows.jsonl")
+
+    with pytest.raises(SourceError, match="name a file or a folder"):
+        Source.open(nothing)
+    assert [file.name for file in Source.open(".").files] == ["./rows.jsonl"]
+
+
 def test_an_unknown_ending_is_an_error(in_folder):
     write(in_folder, "reviews.xlsx", "reviews")
     for given in ("reviews.xlsx", "reviews"):

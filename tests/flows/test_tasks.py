@@ -115,6 +115,20 @@ async def test_a_text_in_the_place_of_a_list_of_ids_is_refused():
         await mistaken()
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"on_cancel": "kep"}, {"if_unknown": None}, {"if_unknown": ""}], ids=str
+)
+async def test_terms_that_are_none_are_refused_before_anything_is_sent(emulator, wrong):
+    @flow
+    async def mistaken() -> None:
+        await submit_batch(requests(2), **wrong)
+
+    for submit in (mistaken(), submit_batch(requests(2), **wrong)):
+        with pytest.raises(InvalidRequestError, match=f"{next(iter(wrong))}: must be"):
+            await submit
+    assert emulator.calls() == []
+
+
 async def test_the_tasks_work_outside_of_a_flow(emulator):
     batch_id = await submit_batch(requests(2))
     other = await submit_batch(requests(2))
