@@ -44,9 +44,12 @@ _logger = logging.getLogger(__name__)
 class Reading:
     """What has been read of one results file, however often it was begun."""
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int, asked: Collection[str] | None = None) -> None:
         self.total = total
         """How many rows the file should have."""
+        self.unknown: list[str] = []
+        """The requests of rows that were read, and are none of those that were asked for."""
+        self._asked = asked
         self.held: set[str] = set()
         """The requests whose row has been read."""
         self._garbled: dict[str, bytes] = {}
@@ -61,7 +64,7 @@ class Reading:
 
     def take(self, lines: Sequence[bytes]) -> list[BatchResult]:
         """Return the results that these lines add: of two rows for a request the first counts."""
-        held, fresh = self.held, []
+        held, asked, fresh = self.held, self._asked, []
         if not self._has_begun and lines:
             self._has_begun = True
             self._other = lines[0][:_SHOWN] if _OTHER.match(lines[0]) else b""
@@ -71,9 +74,12 @@ class Reading:
             except MeshflowError:
                 self._note(line)
                 continue
-            if result.custom_id not in held:
-                held.add(result.custom_id)
-                fresh.append(result)
+            if (name := result.custom_id) not in held:
+                held.add(name)
+                if asked is None or name in asked:
+                    fresh.append(result)
+                else:
+                    self.unknown.append(name)
         return fresh
 
     @property
@@ -149,16 +155,12 @@ async def collect_each(
     Holds no results, and so returns none. Those without a row that can be read come last.
     """
     # A batch may say that it has no requests at all; see `BatchJob.total`.
-    reading = Reading(max(job.total, len(custom_ids)))
-    unknown: list[str] = []
+    reading = Reading(max(job.total, len(custom_ids)), custom_ids)
     gone = False
     try:
         async with aclosing(fresh_rows(reading, download)) as blocks:
             async for fresh in blocks:
-                known = [row for row in fresh if row.custom_id in custom_ids]
-                if len(known) < len(fresh):
-                    unknown += [r.custom_id for r in fresh if r.custom_id not in custom_ids]
-                take(known)
+                take(fresh)
         reading.check_is_of(job)
     except ResultsUnavailableError:
         gone = True
@@ -171,10 +173,9 @@ async def collect_each(
             return unreadable(custom_id, line)
         return missing(custom_id)
 
-    lost = [absent(custom_id) for custom_id in custom_ids if custom_id not in reading.held]
-    if lost:
-        take(lost)
-    return Collected([], reading.unreadable, tuple(unknown), reading.absent)
+    if not reading.held.issuperset(custom_ids):
+        take([absent(name) for name in custom_ids if name not in reading.held])
+    return Collected([], reading.unreadable, tuple(reading.unknown), reading.absent)
 
 
 async def stream(job: BatchJob, download: Download) -> AsyncGenerator[BatchResult, None]:

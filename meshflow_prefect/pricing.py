@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from meshflow_prefect.own_prices import TokenPrices, own_prices
@@ -48,7 +48,8 @@ def cost_of(
         cost = _cost(prices, tokens)
     if usage.get("inference_geo") == "us":
         cost *= US_INFERENCE_FACTOR
-    return cost + _searches(usage)
+    # Most rows have none, and to add nothing takes time too.
+    return cost + _searches(usage) if usage.get("server_tool_use") else cost
 
 
 def load_prices() -> None:
@@ -61,7 +62,7 @@ def standard_cost_of(model: str, usage: Mapping[str, Any], cost: Decimal) -> Dec
     if not _batch_is_half(model):
         return cost_of(model, usage, tier="standard")
     # So much cheaper than to work it out, that it is worth it with a million of rows.
-    return 2 * cost - _searches(usage)
+    return 2 * cost - _searches(usage) if usage.get("server_tool_use") else 2 * cost
 
 
 def total_cost(results: Iterable[BatchResult]) -> Decimal | None:
@@ -111,6 +112,10 @@ class Tokens(NamedTuple):
         return self.input + self.output
 
 
+_tokens = partial(tuple.__new__, Tokens)
+"""Makes `Tokens` of a tuple, in half of the time."""
+
+
 def tokens_of(usage: Mapping[str, Any]) -> Tokens:
     """Return the token counts of a usage object."""
     # Every row passes here twice: spelled out, this takes a third of the time of a loop.
@@ -121,18 +126,12 @@ def tokens_of(usage: Mapping[str, Any]) -> Tokens:
     if by_duration := get("cache_creation"):
         hour = int(by_duration.get("ephemeral_1h_input_tokens") or 0)
         written = max(written, hour + int(by_duration.get("ephemeral_5m_input_tokens") or 0))
-    return Tokens(
-        int(get("input_tokens") or 0) + written + read,
-        int(get("output_tokens") or 0),
-        written,
-        hour,
-        read,
-    )
+    total = int(get("input_tokens") or 0) + written + read
+    return _tokens((total, int(get("output_tokens") or 0), written, hour, read))
 
 
-def _searches(usage: Mapping[str, Any]) -> Decimal | int:
-    tools = usage.get("server_tool_use")
-    return int(tools.get("web_search_requests") or 0) * WEB_SEARCH if tools else 0
+def _searches(usage: Mapping[str, Any]) -> Decimal:
+    return int(usage["server_tool_use"].get("web_search_requests") or 0) * WEB_SEARCH
 
 
 def _cost(prices: TokenPrices, tokens: Tokens) -> Decimal:

@@ -117,7 +117,7 @@ class FileJob:
     async def _collect(self, piece: FilePiece, batch_id: str) -> FilePiece | None:
         whole = self.place.chunk(self.plan, piece.number)
         ids = await asyncio.to_thread(lambda: whole.custom_ids)
-        positions = {custom_id: position for position, custom_id in enumerate(ids)}
+        positions = dict(zip(ids, range(len(ids)), strict=True))
         # The same requests as were sent, unless damaged rows were read otherwise since then.
         is_other = piece.known is not None and (
             piece.known.work.ids_digest != piece.chunk.ids_digest

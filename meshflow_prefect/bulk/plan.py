@@ -66,9 +66,12 @@ class ModelShare:
         self.requests += 1
         self.size += size
         self.max_tokens += max_tokens
-        self.longest = max(self.longest, size)
-        self.cached += size if marks.cached else 0
-        self.in_us = self.in_us or marks.in_us
+        if size > self.longest:
+            self.longest = size
+        if marks.cached:
+            self.cached += size
+        if marks.in_us:
+            self.in_us = True
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -55,6 +55,7 @@ class Recipe:
     """Whether a system prompt that is the same for all rows is marked to be cached."""
 
     _system: Template = field(init=False, repr=False)
+    _id_column: str = field(init=False, repr=False)
     _from_prompt: Render | None = field(init=False, repr=False)
     _marks: Marks = field(init=False, repr=False, default=Marks(cached=False, in_us=False))
     """Of every request that is made from the prompt."""
@@ -62,6 +63,7 @@ class Recipe:
     def __post_init__(self) -> None:
         """Check what is the same for every row."""
         self._system = Template(self.system)
+        self._id_column = "id" if self.id_column is None else self.id_column
         self._from_prompt = self._spliced()
 
     @property
@@ -98,10 +100,6 @@ class Recipe:
         column = "custom_id" if is_ready_made else self._id_column
         found = values.get(column) if column else None
         return str(found) if _is_id(found) else None
-
-    @property
-    def _id_column(self) -> str:
-        return "id" if self.id_column is None else self.id_column
 
     def _own_request(self, values: Mapping[str, Any]) -> BatchRequest:
         params, messages = _json(values, "params"), _json(values, "messages")

@@ -121,6 +121,7 @@ class _Writer:
 
     def __init__(self, how: Spooling, directory: Path, progress: Progress) -> None:
         self._how, self._directory, self._progress = how, directory, progress
+        self._recipe = how.recipe
         self._files = ExitStack()
         self._rows: BinaryIO = self._open("rows.jsonl")
         self._ids = self._table("ids.sqlite")
@@ -148,13 +149,13 @@ class _Writer:
         """Put one row where it belongs."""
         self._count += 1
         self._progress.rows_read = self._count
-        row_id = self._how.recipe.name_of(row.values)
+        row_id = self._recipe.name_of(row.values)
         name = str(row.number) if row_id is None else row_id
         entry: list[object] = [NOT_SENT, name]
         why = row.problem
         if not why:
             try:
-                made = self._how.recipe.make(row.values)
+                made = self._recipe.make(row.values)
                 self._check_new(name, row, is_number=made.row_id is None)
                 entry = [*self._place(made, row.number), name]
             except InvalidRequestError as error:
