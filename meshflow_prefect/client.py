@@ -390,4 +390,4 @@ class AnthropicBatchClient:
 
 
 def _check_wait(poll_interval: float, timeout: float | None) -> None:
-    check_schedule(poll_interval, timeout=timeout or None)  # 0: one look
+    check_schedule(poll_interval, timeout=None if timeout == 0 else timeout)  # 0: one look

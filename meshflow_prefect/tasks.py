@@ -93,7 +93,8 @@ async def submit_batch(
             `submit` sends again, the id of a batch adopts that one.
 
     Raises:
-        InvalidRequestError: the list is empty, or an id occurs twice; nothing was sent.
+        InvalidRequestError: the list is empty, an id occurs twice, or `on_cancel` or `if_unknown`
+            is none of these; nothing was sent.
         BatchTooLargeError: more than 100,000 requests or 256 MB; nothing was sent.
         CredentialsError: there is no key, or it was refused.
         JobKeyError: the key was used for other requests; nothing was sent.

@@ -302,7 +302,14 @@ def test_terms_that_mean_nothing_are_refused(wrong):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"poll_interval": 0}, {"poll_interval": "30"}, {"timeout": "60"}, {"timeout": -1}]
+    "wrong",
+    [
+        {"poll_interval": 0},
+        {"poll_interval": "30"},
+        {"timeout": "60"},
+        {"timeout": ""},
+        {"timeout": -1},
+    ],
 )
 async def test_times_that_cannot_be_waited_for_are_refused_before_anything_is_paid_for(
     client, anthropic_emulator, wrong
